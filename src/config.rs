@@ -1,0 +1,123 @@
+//! The configuration: every key, its type and its default, declared once.
+//!
+//! A leaf: it knows nothing of the modules it configures. How the values are gathered (defaults, file,
+//! environment, flags) is the work of the modules below it.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::key::Namespace;
+
+/// When a PUT is answered in relation to the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// Synced every second: survives the death of the process, a power cut may take the last second.
+    #[default]
+    Periodic,
+    /// Answered after `fdatasync`, one for all writes that wait: survives a power cut.
+    Commit,
+}
+
+/// When a body is checked against its checksum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Verify {
+    /// At its first read after a start, and by the background scrub.
+    #[default]
+    First,
+    /// At every read.
+    Always,
+}
+
+/// What callers without credentials may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Anonymous {
+    /// Read only.
+    Read,
+    /// Read, write and delete.
+    ReadWrite,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Settings of one namespace.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NamespaceConfig {
+    /// Largest object in bytes, where it differs from the server's.
+    pub max_object_size: Option<u64>,
+}
+
+/// All settings of a server, checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Directory of the store.
+    pub data_dir: PathBuf,
+    /// Most that the data directory may take, in bytes of disk blocks.
+    pub capacity: u64,
+    /// Bytes to leave free on the file system.
+    pub min_free_disk: u64,
+    /// Largest object in bytes.
+    pub max_object_size: u64,
+    /// When a PUT is answered.
+    pub durability: Durability,
+    /// When a body is checked.
+    pub verify: Verify,
+    /// Bytes of bodies in flight, uploads and downloads together.
+    pub memory_budget: u64,
+    /// Bytes of the memory tier for small and hot objects; 0 turns it off.
+    pub memory_tier: u64,
+    /// Connections served at once.
+    pub max_connections: usize,
+    /// Time a client has to send a request's head, once its first byte is there.
+    pub header_timeout: Duration,
+    /// Time without progress after which a body, up or down, is given up.
+    pub body_timeout: Duration,
+    /// Time an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// Time that requests under way get at shutdown.
+    pub drain_timeout: Duration,
+    /// What callers without credentials may do; `None` means loopback only, where they may do all.
+    pub anonymous: Option<Anonymous>,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Which log lines are written, as `tracing`'s filter directives.
+    pub log_level: String,
+    /// Configured namespaces; `default` is always there.
+    pub namespaces: BTreeMap<Namespace, NamespaceConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4227)),
+            data_dir: PathBuf::from("larder-data"),
+            capacity: 10 << 30,
+            min_free_disk: 1 << 30,
+            max_object_size: 1 << 30,
+            durability: Durability::default(),
+            verify: Verify::default(),
+            memory_budget: 256 << 20,
+            memory_tier: 64 << 20,
+            max_connections: 4096,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(300),
+            drain_timeout: Duration::from_secs(30),
+            anonymous: None,
+            log_format: LogFormat::default(),
+            log_level: "info".to_owned(),
+            namespaces: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! larder: a build-cache server for sccache, ccache and every tool that speaks the same plain HTTP.
+//!
+//! The way of a request is the order of these modules; imports only ever point down this list, and
+//! `tests/tidy.rs` holds that:
+//! `server` → `http` → `auth` → `protocol` → `cache` → `index`, `blobs`, with the leaves
+//! `config`, `metrics`, `key` and `object` open to all.
+
+pub mod cache;
+pub mod config;
+pub mod key;
+pub mod metrics;
+pub mod object;

@@ -1,0 +1,142 @@
+//! Every metric of the server, declared once. The text of each is its help text and its documentation.
+//!
+//! A leaf: it owns the registry and the handles, and knows nothing of who counts what.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+/// Upper bounds, in seconds, of the latency histograms: from a hit in memory to a stalled disk.
+const LATENCY_BUCKETS: &[f64] =
+    &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// One row of the metrics' documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// Name on `/metrics`.
+    pub name: &'static str,
+    /// Prometheus type.
+    pub kind: &'static str,
+    /// Labels, in order.
+    pub labels: &'static [&'static str],
+    /// Meaning.
+    pub help: &'static str,
+}
+
+trait Make: Sized {
+    const KIND: &'static str;
+    fn make(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self>;
+}
+
+macro_rules! make {
+    ($type:ty, $kind:literal, |$name:ident, $help:ident, $labels:ident| $body:expr) => {
+        impl Make for $type {
+            const KIND: &'static str = $kind;
+            fn make($name: &str, $help: &str, $labels: &[&str]) -> prometheus::Result<Self> {
+                $body
+            }
+        }
+    };
+}
+
+make!(IntCounter, "counter", |name, help, _labels| IntCounter::new(name, help));
+make!(IntGauge, "gauge", |name, help, _labels| IntGauge::new(name, help));
+make!(IntCounterVec, "counter", |name, help, labels| { IntCounterVec::new(Opts::new(name, help), labels) });
+make!(Histogram, "histogram", |name, help, _labels| {
+    Histogram::with_opts(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec()))
+});
+make!(HistogramVec, "histogram", |name, help, labels| {
+    HistogramVec::new(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec()), labels)
+});
+
+macro_rules! metrics {
+    ($($field:ident: $type:ty = $name:literal [$($label:literal),*] $help:literal;)*) => {
+        /// Handles to every metric.
+        #[derive(Clone)]
+        pub struct Metrics {
+            registry: Registry,
+            $(#[doc = $help] pub $field: $type,)*
+        }
+
+        /// Every metric there is, in the order of their declaration.
+        pub const DESCRIPTIONS: &[Description] = &[
+            $(Description { name: $name, kind: <$type as Make>::KIND, labels: &[$($label),*], help: $help },)*
+        ];
+
+        impl Metrics {
+            /// Makes and registers every metric.
+            ///
+            /// # Errors
+            /// Two metrics of one name, or a name that Prometheus does not allow: a mistake in this file.
+            pub fn new() -> prometheus::Result<Self> {
+                let registry = Registry::new();
+                $(
+                    let $field = <$type as Make>::make($name, $help, &[$($label),*])?;
+                    registry.register(Box::new($field.clone()))?;
+                )*
+                Ok(Self { registry, $($field,)* })
+            }
+        }
+    };
+}
+
+metrics! {
+    requests: IntCounterVec = "larder_requests_total" ["protocol", "method", "status"]
+        "Requests answered, by protocol (plain, webdav, admin), method and status class (2xx to 5xx).";
+    request_seconds: HistogramVec = "larder_request_seconds" ["protocol", "method"]
+        "Seconds from the request's head to the end of its answer's body.";
+    in_flight: IntGauge = "larder_requests_in_flight"
+        [] "Requests being answered, bodies included.";
+    connections: IntGauge = "larder_connections"
+        [] "Open client connections.";
+    received_bytes: IntCounter = "larder_received_bytes_total"
+        [] "Bytes of request bodies taken in.";
+    sent_bytes: IntCounter = "larder_sent_bytes_total"
+        [] "Bytes of object bodies sent.";
+    refused: IntCounterVec = "larder_refused_total" ["reason"]
+        "Requests and connections refused for overload, by reason (connections, memory).";
+    hits: IntCounter = "larder_hits_total"
+        [] "GETs of objects that were found. The probe .sccache_check does not count.";
+    misses: IntCounter = "larder_misses_total"
+        [] "GETs of objects that were not found. The probe .sccache_check does not count.";
+    memory_hits: IntCounter = "larder_memory_hits_total"
+        [] "Hits that the memory tier served.";
+    stored_objects: IntGauge = "larder_stored_objects"
+        [] "Objects in the cache.";
+    stored_bytes: IntGauge = "larder_stored_bytes"
+        [] "Bytes of the bodies in the cache.";
+    disk_bytes: IntGauge = "larder_disk_bytes"
+        [] "Bytes of disk blocks that the data directory takes, index included.";
+    index_bytes: IntGauge = "larder_index_disk_bytes"
+        [] "Bytes of disk blocks that the index takes; part of larder_disk_bytes.";
+    capacity_bytes: IntGauge = "larder_capacity_bytes"
+        [] "Configured capacity in bytes.";
+    free_disk_bytes: IntGauge = "larder_free_disk_bytes"
+        [] "Bytes free on the file system of the data directory.";
+    evictions: IntCounterVec = "larder_evictions_total" ["reason"]
+        "Objects evicted, by reason (capacity, min_free_disk, disk_full).";
+    evicted_bytes: IntCounterVec = "larder_evicted_bytes_total" ["reason"]
+        "Bytes of disk blocks freed by eviction, by reason.";
+    last_evicted_age: IntGauge = "larder_last_evicted_age_seconds"
+        [] "Seconds since its last use of the object evicted last: below a few days, the cache is too small.";
+    damaged_records: IntCounter = "larder_damaged_records_total"
+        [] "Records dropped because a checksum did not match.";
+    compacted_segments: IntCounter = "larder_compacted_segments_total"
+        [] "Segments emptied by copying their live records forward.";
+    index_rebuilds: IntCounter = "larder_index_rebuilds_total"
+        [] "Times the index on disk was set aside and built again from the segments.";
+    store_errors: IntCounterVec = "larder_store_errors_total" ["operation"]
+        "Failures of the disk, by operation (read, write, sync, index).";
+    append_seconds: Histogram = "larder_append_seconds"
+        [] "Seconds to write one record into a segment.";
+    ready: IntGauge = "larder_ready"
+        [] "1 once the index is loaded, else 0.";
+}
+
+impl Metrics {
+    /// The registry that `/metrics` renders.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}

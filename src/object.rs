@@ -1,0 +1,52 @@
+//! What is known of an object besides its body: [`ETag`], [`ObjectInfo`] and the [`Precondition`] of a write.
+//!
+//! A leaf shared by the cache and the protocols. It knows nothing of HTTP headers or of where bodies lie.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+/// The validator of a body: its XXH3-128 checksum, so equal bodies have equal tags and a tag survives
+/// restart and compaction.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ETag(pub u128);
+
+/// Writes the tag in its HTTP form, quotes included. The `xxh3-` in front keeps tools from taking 32 hex
+/// digits for an MD5, as S3 clients do.
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"xxh3-{:032x}\"", self.0)
+    }
+}
+
+/// An object's properties, as of one stored version of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ObjectInfo {
+    /// Body length in bytes.
+    pub length: u64,
+    /// Validator of the body.
+    pub etag: ETag,
+    /// When it was stored, in milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    /// Orders all writes of one server; a newer version of a key has a higher one.
+    pub sequence: u64,
+}
+
+impl ObjectInfo {
+    /// When it was stored, cut to whole seconds as HTTP dates are.
+    #[must_use]
+    pub fn modified(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.created_ms / 1000)
+    }
+}
+
+/// What must hold at the moment a write or a delete takes effect. Checked atomically with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Precondition {
+    /// Nothing is asked.
+    #[default]
+    None,
+    /// No object has this name (`If-None-Match: *`).
+    Absent,
+    /// The object is still the version with this [`ObjectInfo::sequence`] (`If-Match`, resolved by the caller).
+    Unchanged(u64),
+}
