@@ -5,8 +5,10 @@
 //! `server` → `http` → `auth` → `protocol` → `cache` → `index`, `blobs`, with the leaves
 //! `config`, `metrics`, `key` and `object` open to all.
 
+pub mod blobs;
 pub mod cache;
 pub mod config;
+pub mod index;
 pub mod key;
 pub mod metrics;
 pub mod object;

@@ -41,7 +41,7 @@ macro_rules! make {
 
 make!(IntCounter, "counter", |name, help, _labels| IntCounter::new(name, help));
 make!(IntGauge, "gauge", |name, help, _labels| IntGauge::new(name, help));
-make!(IntCounterVec, "counter", |name, help, labels| { IntCounterVec::new(Opts::new(name, help), labels) });
+make!(IntCounterVec, "counter", |name, help, labels| IntCounterVec::new(Opts::new(name, help), labels));
 make!(Histogram, "histogram", |name, help, _labels| {
     Histogram::with_opts(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec()))
 });
@@ -119,7 +119,7 @@ metrics! {
         "Bytes of disk blocks freed by eviction, by reason.";
     last_evicted_age: IntGauge = "larder_last_evicted_age_seconds"
         [] "Seconds since its last use of the object evicted last: below a few days, the cache is too small.";
-    damaged_records: IntCounter = "larder_damaged_records_total"
+    damaged: IntCounter = "larder_damaged_records_total"
         [] "Records dropped because a checksum did not match.";
     compacted_segments: IntCounter = "larder_compacted_segments_total"
         [] "Segments emptied by copying their live records forward.";
