@@ -6,7 +6,9 @@
 //! `config`, `metrics`, `key` and `object` open to all.
 
 pub mod cache;
+pub mod cli;
 pub mod config;
 pub mod key;
+pub mod logging;
 pub mod metrics;
 pub mod object;
