@@ -143,10 +143,8 @@ fn input(matches: &ArgMatches, vars: impl Iterator<Item = (OsString, OsString)>)
             Some((name.to_owned(), value.clone()))
         })
         .collect();
-    // What is not UTF-8 arrives with replacement characters, and is then refused or not found by name.
-    let env = vars
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
-        .collect();
+    // A name that is not UTF-8 is none of ours.
+    let env = vars.filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
     Input::gather(flags, env)
 }
 

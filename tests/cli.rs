@@ -175,10 +175,13 @@ impl Drop for Server {
 }
 
 #[test]
-fn serve_says_where_it_listens_and_stops_at_sigterm() {
+fn serve_says_where_it_listens_logs_to_stderr_and_stops_at_sigterm() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = larder(dir.path());
-    command.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut server = Server(command.spawn().unwrap());
     let mut lines = BufReader::new(server.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let first = lines.next().expect("a first line");
@@ -196,4 +199,11 @@ fn serve_says_where_it_listens_and_stops_at_sigterm() {
     let pid = i32::try_from(server.0.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(server.0.wait().unwrap().code(), Some(0));
+    let log = std::io::read_to_string(server.0.stderr.take().unwrap()).unwrap();
+    let records: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let says_so = |record: &serde_json::Value| {
+        record["message"].as_str().is_some_and(|text| text.starts_with("stopping"))
+    };
+    assert!(records.iter().any(says_so), "{log}");
 }

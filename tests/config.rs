@@ -2,6 +2,8 @@
 //! is printed loads again. Sources are values; only the data directory tests touch a disk.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,12 +12,12 @@ use larder::key::Namespace;
 
 const PATH: &str = "larder.toml";
 
-fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+fn map<V: for<'a> From<&'a str>>(pairs: &[(&str, &str)]) -> BTreeMap<String, V> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), V::from(value))).collect()
 }
 
 fn input(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Input {
-    let mut flags = map(flags);
+    let mut flags: BTreeMap<String, String> = map(flags);
     flags.insert("config".to_owned(), PATH.to_owned());
     Input { flags, env: map(env), file: Some(File { path: PathBuf::from(PATH), text: Ok(file.to_owned()) }) }
 }
@@ -243,6 +245,14 @@ fn variables_of_kubernetes_service_links_are_no_settings() {
     ];
     assert!(input("", &links, &[]).load().is_ok());
     assert_eq!(only_problem(&input("", &[("LARDER_PORTS", "1")], &[])).key, "LARDER_PORTS");
+}
+
+#[test]
+fn a_variable_that_is_not_utf8_is_refused() {
+    let mut input = Input::default();
+    input.env.insert("LARDER_DATA_DIR".to_owned(), OsString::from_vec(vec![b'/', 0xff]));
+    let problem = only_problem(&input);
+    assert_eq!((problem.key.as_str(), problem.message.contains("UTF-8")), ("data_dir", true));
 }
 
 #[test]

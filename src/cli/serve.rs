@@ -38,7 +38,10 @@ async fn serve(config: &Config) -> Result<(), CliError> {
     let bound = listener.local_addr().map_err(cannot_listen)?;
     // Interim, until `app` is there: nothing but 404.
     let app = axum::serve(listener, axum::Router::new()).with_graceful_shutdown(signals.stop());
-    print(&start_lines(bound, &config.data_dir))?;
+    // Who starts it without a stdout wants a server all the same.
+    if let Err(error) = print(&start_lines(bound, &config.data_dir)) {
+        tracing::warn!(%error, %bound, "listening, but could not say so");
+    }
     app.await.map_err(|error| CliError::run("the server failed", &error))
 }
 

@@ -4,6 +4,7 @@
 //! nothing here reads the process's environment or a disk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::file::{self, File};
@@ -21,7 +22,7 @@ pub struct Input {
     /// Values of flags by key name (`data_dir`), and `config` for the file.
     pub flags: BTreeMap<String, String>,
     /// The environment; only `LARDER_*` is looked at. An empty value counts as not set.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, OsString>,
     /// The file that [`Input::config_path`] names, when it names one.
     pub file: Option<File>,
 }
@@ -38,12 +39,13 @@ impl Input {
     /// The configuration file that flag or variable name, and which of the two did.
     #[must_use]
     pub fn config_path(&self) -> Option<(&Path, Source)> {
-        let flag = self.flags.get("config").map(|path| (path, Source::Flag("--config".to_owned())));
+        let flag =
+            self.flags.get("config").map(|path| (Path::new(path), Source::Flag("--config".to_owned())));
         let env = || {
             let path = self.env.get(CONFIG_VARIABLE).filter(|path| !path.is_empty())?;
-            Some((path, Source::Env(CONFIG_VARIABLE.to_owned())))
+            Some((Path::new(path), Source::Env(CONFIG_VARIABLE.to_owned())))
         };
-        flag.or_else(env).map(|(path, source)| (Path::new(path), source))
+        flag.or_else(env)
     }
 
     /// Merges all sources and checks every value and the rules between them.
@@ -86,7 +88,14 @@ impl Input {
             }
             let source = Source::Env(variable.clone());
             if let Some(key) = KEYS.iter().find(|key| key.variable() == *variable) {
-                draft.set(key, text, source);
+                match text.to_str() {
+                    Some(text) => draft.set(key, text, source),
+                    None => draft.broken(
+                        key.name,
+                        source,
+                        "the value is not UTF-8: use other characters".to_owned(),
+                    ),
+                }
                 continue;
             }
             let known: Vec<_> = KEYS.iter().map(Key::variable).collect();
@@ -184,7 +193,7 @@ impl Draft {
 impl Input {
     /// Gathers from the given flags and environment, and reads the configuration file that they name.
     #[must_use]
-    pub fn gather(flags: BTreeMap<String, String>, env: BTreeMap<String, String>) -> Self {
+    pub fn gather(flags: BTreeMap<String, String>, env: BTreeMap<String, OsString>) -> Self {
         let mut input = Self { flags, env, file: None };
         let path: Option<PathBuf> = input.config_path().map(|(path, _)| path.to_owned());
         input.file = path.as_deref().map(File::read);
