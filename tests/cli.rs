@@ -1,5 +1,7 @@
 //! The program as a person meets it: exit codes, and what it prints where. Runs the real binary.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! The configuration through its public face: layers, every problem at once, rules between keys, and that what
 //! is printed loads again. Sources are values; only the data directory tests touch a disk.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

@@ -1,6 +1,8 @@
 //! The README's tables come from the code: a key, a metric or an error code that changes must change there too.
 //! `BLESS=1 cargo test --test readme` writes them anew.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use larder::config::{Config, KEYS, NAMESPACE_KEYS};
 use larder::metrics::DESCRIPTIONS;
 
