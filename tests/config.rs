@@ -189,7 +189,8 @@ fn a_bad_value_is_told_even_where_a_better_source_beats_it() {
 
 #[test]
 fn each_rule_names_its_key_and_the_way_out() {
-    let cases: &[(&[(&str, &str)], &str, &str)] = &[
+    type Case = (&'static [(&'static str, &'static str)], &'static str, &'static str);
+    let cases: &[Case] = &[
         (&[("capacity", "16777215")], "capacity", "at least 16MiB"),
         (
             &[("capacity", "1GiB"), ("max_object_size", "2GiB")],
@@ -273,7 +274,8 @@ fn what_is_printed_loads_as_the_same_configuration() {
     let file = "[namespaces.ci]\nmax_object_size = \"5MiB\"\n[namespaces.\"a.b\"]\n";
     for flags in [OTHER_VALUES, &[], &[("data_dir", "/a \"quoted\" \\ dir")]] {
         let first = input(file, &[], flags).load().unwrap();
-        let second = input(&first.to_toml(), &[], &[]).load().expect(&first.to_toml());
+        let printed = first.to_toml();
+        let second = input(&printed, &[], &[]).load().expect(&printed);
         assert_eq!(first.config, second.config);
     }
 }
