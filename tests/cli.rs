@@ -205,7 +205,7 @@ fn serve_says_where_it_listens_logs_to_stderr_and_stops_at_sigterm() {
     let records: Vec<serde_json::Value> =
         log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let says_so = |record: &serde_json::Value| {
-        record["message"].as_str().is_some_and(|text| text.starts_with("stopping"))
+        record["message"].as_str().is_some_and(|text| text.starts_with("told to stop"))
     };
     assert!(records.iter().any(says_so), "{log}");
 }

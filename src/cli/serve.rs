@@ -67,7 +67,7 @@ impl Signals {
     /// for requests under way, and the store stands being killed.
     async fn stop(mut self) {
         self.next().await;
-        tracing::info!("stopping: requests under way may finish, a second signal ends them");
+        tracing::info!("told to stop: requests under way may finish, a second signal ends them");
         tokio::spawn(async move {
             self.next().await;
             tracing::warn!("stopped by a second signal");
