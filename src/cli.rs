@@ -4,8 +4,8 @@
 //! the modules below and in `app`.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::ffi::OsString;
-use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -42,8 +42,18 @@ pub enum CliError {
 }
 
 impl CliError {
-    fn run(context: impl Into<String>, cause: &impl fmt::Display) -> Self {
-        Self::Run { context: context.into(), cause: cause.to_string() }
+    /// Tells the whole chain of causes in one line. An error that has its cause in its own text is not repeated.
+    fn run(context: impl Into<String>, error: &dyn Error) -> Self {
+        let mut cause = error.to_string();
+        let mut next = error.source();
+        while let Some(source) = next {
+            let text = source.to_string();
+            if !cause.contains(&text) {
+                cause = format!("{cause}: {text}");
+            }
+            next = source.source();
+        }
+        Self::Run { context: context.into(), cause }
     }
 
     fn exit_code(&self) -> ExitCode {
@@ -162,6 +172,27 @@ fn print(text: &str) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use super::CliError;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Outer {
+        #[error("closing failed")]
+        Close(#[source] io::Error),
+        #[error("reading failed ({0})")]
+        Read(#[source] io::Error),
+    }
+
+    #[test]
+    fn every_cause_is_told_once() {
+        let text = |error: Outer| CliError::run("cannot go on", &error).to_string();
+        let closing = text(Outer::Close(io::Error::other("disk gone")));
+        assert_eq!(closing, "cannot go on: closing failed: disk gone");
+        let reading = text(Outer::Read(io::Error::other("disk gone")));
+        assert_eq!(reading, "cannot go on: reading failed (disk gone)");
+    }
+
     #[test]
     fn the_command_line_is_consistent() {
         super::command().debug_assert();
