@@ -7,8 +7,10 @@
 
 pub mod blobs;
 pub mod cache;
+pub mod cli;
 pub mod config;
 pub mod index;
 pub mod key;
+pub mod logging;
 pub mod metrics;
 pub mod object;
