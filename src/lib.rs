@@ -3,10 +3,15 @@
 //! The way of a request is the order of these modules; imports only ever point down this list, and
 //! `tests/tidy.rs` holds that:
 //! `server` → `http` → `auth` → `protocol` → `cache` → `index`, `blobs`, with the leaves
-//! `config`, `metrics`, `key` and `object` open to all.
+//! `config`, `metrics`, `key` and `object` open to all. `app` puts them together.
 
+pub mod app;
+pub mod auth;
 pub mod cache;
 pub mod config;
+pub mod http;
 pub mod key;
 pub mod metrics;
 pub mod object;
+pub mod protocol;
+pub mod server;
