@@ -8,7 +8,6 @@ mod connection;
 mod drain;
 mod open_files;
 mod pace;
-pub mod signals;
 mod stream;
 mod watch;
 

@@ -16,6 +16,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::futures::OwnedNotified;
+use tokio::task::unconstrained;
 use tokio::time::Sleep;
 
 use super::Limits;
@@ -187,8 +188,9 @@ impl<'a> Watchdog<'a> {
         }
         if register {
             self.waker = Some(cx.waker().clone());
-            let fired = self.timer.as_mut().poll(cx).is_ready();
-            let told = self.stage_change.as_mut().poll(cx).is_ready();
+            // Unconstrained: a task whose budget is used up would be put off, and this is not asked again.
+            let fired = pin!(unconstrained(self.timer.as_mut())).poll(cx).is_ready();
+            let told = pin!(unconstrained(self.stage_change.as_mut())).poll(cx).is_ready();
             if fired || told {
                 // Between the look at clock and stage and here: look again.
                 self.waker = None;
