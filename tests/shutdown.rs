@@ -13,6 +13,7 @@ async fn a_running_upload_finishes_and_new_connections_are_refused() {
     let mut server = Running::start(|_| ()).await;
     let mut idle = server.client().await;
     assert_eq!(idle.ask("GET", "/a/miss").await.status, 404);
+    until("that is over", async || server.metrics.in_flight.get() == 0).await;
     let mut upload = server.client().await;
     upload.send("PUT /a/b HTTP/1.1\r\nHost: test\r\nContent-Length: 8\r\n\r\nhalf").await;
     until("the upload is in flight", async || server.metrics.in_flight.get() == 1).await;

@@ -117,6 +117,7 @@ async fn a_client_that_stops_reading_is_closed() {
     .await;
     let length = 32 << 20;
     assert_eq!(server.client().await.put("/a/big", &vec![7; length]).await.status / 100, 2);
+    until("the upload is over", async || server.metrics.in_flight.get() == 0).await;
     let mut client = Client::connect_with_small_buffer(server.address).await;
     client.send("GET /a/big HTTP/1.1\r\nHost: test\r\n\r\n").await;
     until("it is in flight", async || server.metrics.in_flight.get() == 1).await;

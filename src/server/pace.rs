@@ -154,6 +154,13 @@ mod tests {
     }
 
     #[test]
+    fn a_surplus_connection_has_no_more_than_the_time_for_a_head() {
+        let start = Instant::now();
+        let end = Pace::new(&limits(), true, start).deadline(&Reading::default(), start);
+        assert_eq!(end, Some((start + 10 * SECOND, Overdue::Idle)));
+    }
+
+    #[test]
     fn a_head_has_its_time_as_a_whole() {
         let some = Reading { in_head: true, received: 5, ..Reading::default() };
         let more = Reading { received: 9000, ..some };
