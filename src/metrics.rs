@@ -2,6 +2,7 @@
 //!
 //! A leaf: it owns the registry and the handles, and knows nothing of who counts what.
 
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
@@ -74,6 +75,8 @@ macro_rules! metrics {
                     let $field = <$type as Make>::make($name, $help, &[$($label),*])?;
                     registry.register(Box::new($field.clone()))?;
                 )*
+                // The usual process_* metrics: CPU, memory, open files, start time.
+                registry.register(Box::new(ProcessCollector::for_self()))?;
                 Ok(Self { registry, $($field,)* })
             }
         }
