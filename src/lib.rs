@@ -10,3 +10,4 @@ pub mod config;
 pub mod key;
 pub mod metrics;
 pub mod object;
+pub mod protocol;
