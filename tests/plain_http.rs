@@ -1,4 +1,5 @@
 //! Plain HTTP over real sockets: what sccache, ccache, Bazel and Gradle send, and what hostile clients send.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure in a test's helper fails the test")]
 
 mod protocol_support;
 

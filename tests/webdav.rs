@@ -1,4 +1,5 @@
 //! WebDAV over real sockets: the answers that the RFC and clients' parsers ask for.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure in a test's helper fails the test")]
 
 mod protocol_support;
 

@@ -44,7 +44,9 @@ pub enum PathError {
     #[error("the path does not start with '/'")]
     NotAbsolute,
     /// `%` without two hex digits, at this offset in the path.
-    #[error("the path has a '%' without two hex digits behind it, at offset {0}: write a literal '%' as '%25'")]
+    #[error(
+        "the path has a '%' without two hex digits behind it, at offset {0}: write a literal '%' as '%25'"
+    )]
     BadEscape(usize),
     /// `%2f`: whether it separates or belongs to a name, clients and proxies disagree.
     #[error("the path has an encoded slash ('%2F'): a key's segments are separated by plain slashes")]

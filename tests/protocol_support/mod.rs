@@ -1,7 +1,7 @@
 //! A server of the protocols alone, over an empty cache, for tests that talk to it through real sockets.
 //!
 //! Must not know connections' limits or authorisation: those are tested where they live.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test file is its own crate and uses a part of it")]
 
 use std::net::SocketAddr;
 
