@@ -87,7 +87,7 @@ impl Protocols {
     }
 
     fn incoming(&self, parts: &Parts, body: axum::body::Body) -> Incoming {
-        Incoming::new(&parts.headers, body, self.context.metrics.received_bytes.clone())
+        Incoming::new(&parts.headers, body, &self.context.metrics.received_bytes)
     }
 }
 

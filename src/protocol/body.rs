@@ -94,7 +94,10 @@ impl<S: Source> Streamed<S> {
     }
 }
 
-impl<S: Source + Unpin> Body for Streamed<S> {
+/// The source is never pinned in place: to be polled it moves into a box of its own.
+impl<S> Unpin for Streamed<S> {}
+
+impl<S: Source> Body for Streamed<S> {
     type Data = Bytes;
     type Error = CacheError;
 

@@ -9,8 +9,10 @@ use quick_xml::reader::NsReader;
 
 /// Largest body in bytes.
 pub(super) const MAX_BODY: usize = 64 << 10;
-/// Most properties in one request. Each comes back once for every row of a listing.
+/// Most properties in one request, and most bytes of their names and namespaces together. Unknown ones come
+/// back once for every row of a listing.
 const MAX_PROPERTIES: usize = 64;
+const MAX_NAME_BYTES: usize = 4 << 10;
 
 const DAV: Namespace<'static> = Namespace("DAV:");
 
@@ -53,7 +55,9 @@ pub(super) enum BodyError {
     UnknownPrefix,
     #[error("the body names a property with characters outside letters, digits, '-', '_' and '.'")]
     BadName,
-    #[error("the body asks for more than {MAX_PROPERTIES} properties")]
+    #[error(
+        "the body asks for more than {MAX_PROPERTIES} properties, or their names pass {MAX_NAME_BYTES} bytes"
+    )]
     TooMany,
 }
 
@@ -69,7 +73,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Asked, BodyError> {
     }
     let mut reader = NsReader::from_str(text);
     let (mut asked, mut depth, mut in_prop) = (None, 0_usize, false);
-    let mut saw_root = false;
+    let (mut saw_root, mut name_bytes) = (false, 0);
     loop {
         let (namespace, event) = reader.read_resolved_event()?;
         let (element, is_empty) = match event {
@@ -100,8 +104,13 @@ pub(super) fn parse(body: &[u8]) -> Result<Asked, BodyError> {
                 in_prop = !is_empty;
             }
             2 if in_prop => match &mut asked {
-                Some(Asked::These(names)) if names.len() == MAX_PROPERTIES => return Err(BodyError::TooMany),
-                Some(Asked::These(names)) => names.push(name),
+                Some(Asked::These(names)) => {
+                    name_bytes += name.namespace.len() + name.local.len();
+                    if names.len() == MAX_PROPERTIES || name_bytes > MAX_NAME_BYTES {
+                        return Err(BodyError::TooMany);
+                    }
+                    names.push(name);
+                }
                 Some(Asked::All | Asked::Names) | None => {}
             },
             _ => {}
@@ -181,6 +190,8 @@ mod tests {
     #[test]
     fn what_is_no_propfind_is_refused() {
         let many = format!(r#"<propfind xmlns="DAV:"><prop>{}</prop></propfind>"#, "<a/>".repeat(65));
+        let long =
+            format!(r#"<propfind xmlns="DAV:"><prop><a xmlns="{}"/></prop></propfind>"#, "u".repeat(4096));
         for body in [
             "nonsense",
             "<",
@@ -195,6 +206,7 @@ mod tests {
             r#"<other xmlns="DAV:"><allprop/></other>"#,
             r#"<!DOCTYPE x [<!ENTITY e "eee">]><propfind xmlns="DAV:"><allprop/></propfind>"#,
             &many,
+            &long,
         ] {
             assert!(parse(body.as_bytes()).is_err(), "{body}");
         }
