@@ -1,6 +1,6 @@
 //! The protocols: typed operations in, responses out.
 //!
-//! Owns what requests mean and how the cache's answers look to a client. Adapters ([`plain`], `webdav`)
+//! Owns what requests mean and how the cache's answers look to a client. Adapters (`plain`, `webdav`)
 //! share the modules beside them and never import each other. It must not know connections, time-outs,
 //! routes, or who the caller is.
 

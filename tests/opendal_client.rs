@@ -161,3 +161,15 @@ async fn user_metadata_is_declined_and_the_object_is_stored() {
     assert!(operator.write_with("a", "body").user_metadata(metadata).await.is_err());
     assert_eq!(operator.read("a").await.unwrap().to_vec(), b"body");
 }
+
+#[tokio::test]
+async fn an_endpoint_with_a_slash_too_many_is_told_so() {
+    let server = Server::start().await;
+    for endpoint in ["/", "/team/"] {
+        let error = operator(&server, endpoint, "/").read(".sccache_check").await.unwrap_err();
+        assert!(
+            error.to_string().contains("a slash too many at the end of the client's endpoint"),
+            "{error}"
+        );
+    }
+}
