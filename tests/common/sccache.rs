@@ -64,7 +64,7 @@ impl Sccache {
     /// `cargo` wrapped in sccache, building `project` into `target` without looking for new versions.
     pub fn cargo_build(&self, project: &Path, target: &Path) -> Command {
         let mut command = self.command(Path::new(env!("CARGO")));
-        command.args(["build", "--locked", "-j2"]).current_dir(project);
+        command.args(["build", "--quiet", "--locked", "-j2"]).current_dir(project);
         command.env("RUSTC_WRAPPER", tools::tool("sccache")).env("CARGO_TARGET_DIR", target);
         command
     }
@@ -74,8 +74,6 @@ impl Sccache {
         let mut command = self.command(&tools::tool("sccache"));
         let output = tools::run(command.args(["--show-stats", "--stats-format", "json"]));
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-            eprintln!("{json}");
-        }
         let number =
             |name: &str| json["stats"][name].as_u64().unwrap_or_else(|| panic!("no {name} in {json}"));
         let total = |name: &str| {
