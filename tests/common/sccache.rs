@@ -36,20 +36,32 @@ impl Sccache {
     /// Starts a daemon that caches at `endpoint`, with its socket and its settings in `scratch`.
     /// Fails when the daemon refuses to start, as it does when the cache answers its probe with 4xx or 5xx.
     pub fn start(scratch: &Path, endpoint: &str, prefix: Option<&str>) -> Self {
+        let mut sccache = Self::at(scratch, endpoint);
+        if let Some(prefix) = prefix {
+            sccache.settings.push(("SCCACHE_WEBDAV_KEY_PREFIX".to_owned(), prefix.to_owned()));
+        }
+        tools::run(sccache.command(&tools::tool("sccache")).arg("--start-server"));
+        sccache
+    }
+
+    /// What sccache says to its user when it refuses to start with this endpoint; fails when it starts.
+    pub fn refusal(scratch: &Path, endpoint: &str) -> String {
+        let sccache = Self::at(scratch, endpoint);
+        let output = sccache.command(&tools::tool("sccache")).arg("--start-server").output().unwrap();
+        assert!(!output.status.success(), "sccache started with {endpoint}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn at(scratch: &Path, endpoint: &str) -> Self {
         std::fs::write(scratch.join("sccache.toml"), "").unwrap();
-        let mut settings = vec![
+        let settings = vec![
             ("SCCACHE_WEBDAV_ENDPOINT".to_owned(), endpoint.to_owned()),
             ("SCCACHE_SERVER_UDS".to_owned(), text(&scratch.join("sccache.sock"))),
             ("SCCACHE_CONF".to_owned(), text(&scratch.join("sccache.toml"))),
             ("SCCACHE_ERROR_LOG".to_owned(), text(&scratch.join("sccache.log"))),
             ("SCCACHE_LOG".to_owned(), "error".to_owned()),
         ];
-        if let Some(prefix) = prefix {
-            settings.push(("SCCACHE_WEBDAV_KEY_PREFIX".to_owned(), prefix.to_owned()));
-        }
-        let sccache = Self { scratch: scratch.to_owned(), settings };
-        tools::run(sccache.command(&tools::tool("sccache")).arg("--start-server"));
-        sccache
+        Self { scratch: scratch.to_owned(), settings }
     }
 
     /// A command in an environment where sccache finds this daemon and no other settings.
