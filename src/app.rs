@@ -6,7 +6,7 @@ use std::io;
 
 use tokio::net::TcpListener;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheOptions, OpenError};
 use crate::config::Config;
 use crate::http::Site;
 use crate::metrics::Metrics;
@@ -19,6 +19,9 @@ pub enum AppError {
     /// The metrics' declarations contradict each other.
     #[error("the metrics could not be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The store could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The store could not be brought to disk at the end.
     #[error("closing the store failed, the last writes may be lost: {0}")]
     Close(#[source] io::Error),
@@ -37,10 +40,10 @@ impl App {
     /// then loads while the server already answers.
     ///
     /// # Errors
-    /// [`AppError::Metrics`].
+    /// [`AppError::Metrics`], [`AppError::Open`].
     pub fn build(config: &Config) -> Result<Self, AppError> {
         let metrics = Metrics::new()?;
-        let cache = Cache::new();
+        let cache = Cache::open(CacheOptions::from(config), metrics.clone())?;
         let protocols = Protocols::new(cache.clone(), config, metrics.clone());
         let site = Site::new(protocols, cache.clone(), metrics.clone(), config.anonymous);
         let limits = Limits {

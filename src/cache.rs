@@ -129,20 +129,6 @@ impl Cache {
         self.state.is_ready()
     }
 
-    /// True once the index is loaded and every stored object can be found.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        true
-    }
-
-    /// Brings everything to disk; to be called once, after the last request.
-    ///
-    /// # Errors
-    /// The disk failed.
-    pub async fn close(&self) -> std::io::Result<()> {
-        Ok(())
-    }
-
     /// Finds an object and marks it as used. `None` is a miss.
     ///
     /// # Errors
@@ -218,9 +204,11 @@ impl Cache {
     }
 
     /// Stops the background work and makes everything durable. To be called once no request is under way.
-    pub async fn close(&self) {
+    ///
+    /// # Errors
+    /// The disk's: the last writes may be lost.
+    pub async fn close(&self) -> std::io::Result<()> {
         let workers = Arc::clone(&self.workers);
-        // A panic of that thread was logged where it happened; there is nothing left to undo here.
-        let _ = tokio::task::spawn_blocking(move || workers.stop()).await;
+        tokio::task::spawn_blocking(move || workers.stop()).await.map_err(std::io::Error::other)?
     }
 }

@@ -5,6 +5,7 @@
 
 use larder::config::{Config, KEYS, NAMESPACE_KEYS};
 use larder::metrics::DESCRIPTIONS;
+use larder::protocol::error::ErrorCode;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
@@ -36,6 +37,7 @@ fn the_tables_say_what_the_code_says() {
     hold("configuration", &configuration());
     hold("namespaces", &namespaces());
     hold("metrics", &metrics());
+    hold("errors", &errors());
 }
 
 fn configuration() -> String {
@@ -60,6 +62,14 @@ fn metrics() -> String {
     let mut table = row(&["Metric", "Type", "Labels", "Meaning"]) + "|---|---|---|---|\n";
     for metric in DESCRIPTIONS {
         table += &row(&[&code(metric.name), metric.kind, &metric.labels.join(", "), metric.help]);
+    }
+    table
+}
+
+fn errors() -> String {
+    let mut table = row(&["Code", "Status", "Meaning"]) + "|---|---|---|\n";
+    for error in ErrorCode::ALL {
+        table += &row(&[&code(error.as_str()), error.status().as_str(), error.description()]);
     }
     table
 }

@@ -34,6 +34,9 @@ pub enum CacheError {
         /// Bytes that arrived.
         received: u64,
     },
+    /// The body's file ended before the body did.
+    #[error("the stored body ended early")]
+    Vanished,
     /// The disk failed.
     #[error("the store failed: {0}")]
     Io(#[from] io::Error),

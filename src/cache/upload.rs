@@ -36,7 +36,7 @@ pub struct PutOptions {
     pub declared_length: Option<u64>,
     /// Checked when the upload begins, to fail early, and again, atomically, when it is committed.
     pub precondition: Precondition,
-    /// Largest body to take, in bytes, where it is less than the cache's own limit.
+    /// Largest body to take, in bytes, where it differs from the cache's own limit.
     pub max_length: Option<u64>,
 }
 
@@ -78,7 +78,7 @@ impl Upload {
         name: ObjectName,
         options: PutOptions,
     ) -> Result<Self, CacheError> {
-        let limit = state.options.max_object_size.min(options.max_length.unwrap_or(u64::MAX));
+        let limit = options.max_length.unwrap_or(state.options.max_object_size);
         if options.declared_length.is_some_and(|length| length > limit) {
             return Err(CacheError::TooLarge { limit });
         }

@@ -69,17 +69,21 @@ impl Workers {
     }
 
     /// Stops the threads and makes everything durable.
-    pub(super) fn stop(&self) {
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn stop(&self) -> io::Result<()> {
         self.halt();
         if self.finished.swap(true, Ordering::AcqRel) {
-            return;
+            return Ok(());
         }
         self.state.store.seal_all();
-        report(&self.state, "sync", self.state.sync.run(|| self.state.store.sync()));
-        report(&self.state, "sync", self.state.store.reclaim());
+        self.state.sync.run(|| self.state.store.sync())?;
+        self.state.store.reclaim()?;
         if self.state.is_ready() {
             self.indexer.finish();
         }
+        Ok(())
     }
 
     /// Stops the threads, as a crash would: nothing is flushed.

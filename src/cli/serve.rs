@@ -7,12 +7,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{CliError, hints, print};
+use crate::app::App;
 use crate::config::{Config, Input};
-use crate::logging;
+use crate::{logging, server};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -31,18 +31,15 @@ pub(super) fn run(input: &Input) -> Result<(), CliError> {
 
 async fn serve(config: &Config) -> Result<(), CliError> {
     let signals = Signals::new().map_err(|error| CliError::run("cannot listen to signals", &error))?;
-    let cannot_listen = |error: io::Error| {
-        CliError::run(format!("cannot listen on {} (setting listen)", config.listen), &error)
-    };
-    let listener = TcpListener::bind(config.listen).await.map_err(cannot_listen)?;
-    let bound = listener.local_addr().map_err(cannot_listen)?;
-    // Interim, until `app` is there: nothing but 404.
-    let app = axum::serve(listener, axum::Router::new()).with_graceful_shutdown(signals.stop());
+    let cannot_start = |error: &dyn std::error::Error| CliError::run("cannot start", error);
+    let listener = server::bind(config.listen).map_err(|error| cannot_start(&error))?;
+    let bound = listener.local_addr().map_err(|error| cannot_start(&error))?;
+    let app = App::build(config).map_err(|error| cannot_start(&error))?;
     // Who starts it without a stdout wants a server all the same.
     if let Err(error) = print(&start_lines(bound, &config.data_dir)) {
         tracing::warn!(%error, %bound, "listening, but could not say so");
     }
-    app.await.map_err(|error| CliError::run("the server failed", &error))
+    app.serve(listener, signals.stop()).await.map_err(|error| CliError::run("the server failed", &error))
 }
 
 /// The two signals that stop a server: from a supervisor and from a terminal.

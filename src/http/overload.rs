@@ -36,7 +36,7 @@ pub(super) fn is_exempt(request: &Request<Body>) -> bool {
 pub(super) fn refuse(request: Request<Body>, metrics: &Metrics) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let (Leftover::None | Leftover::MustClose) =
-        Incoming::new(&parts.headers, body, metrics.received_bytes.clone()).discard();
+        Incoming::new(&parts.headers, body, &metrics.received_bytes).discard();
     let text = "the server has all the connections it may have (max_connections); try again in a second";
     Refusal::overloaded(text).into_response()
 }

@@ -141,7 +141,7 @@ impl From<CacheError> for Refusal {
         let code = match &error {
             CacheError::TooLarge { .. } => ErrorCode::TooLarge,
             CacheError::NoSpace { .. } => ErrorCode::NoSpace,
-            CacheError::Overloaded => return Self::overloaded(error.to_string()),
+            CacheError::Overloaded | CacheError::Loading => return Self::overloaded(error.to_string()),
             CacheError::PreconditionFailed => ErrorCode::PreconditionFailed,
             CacheError::LengthMismatch { .. } => ErrorCode::IncompleteBody,
             // A damaged or evicted object is a miss: a build must not fail for it.
@@ -166,6 +166,7 @@ mod tests {
             (CacheError::TooLarge { limit: 1 }, 413),
             (CacheError::NoSpace { wanted: 1 }, 507),
             (CacheError::Overloaded, 503),
+            (CacheError::Loading, 503),
             (CacheError::PreconditionFailed, 412),
             (CacheError::LengthMismatch { declared: 2, received: 1 }, 400),
             (CacheError::Vanished, 404),

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use larder::cache::Cache;
+use larder::cache::{Cache, CacheOptions};
 use larder::config::{Config, NamespaceConfig};
 use larder::key::Namespace;
 use larder::metrics::Metrics;
@@ -23,6 +23,7 @@ pub const SMALL: u64 = 1 << 20;
 pub struct Server {
     pub address: SocketAddr,
     pub metrics: Metrics,
+    _data: tempfile::TempDir,
 }
 
 /// An answer read from a raw connection.
@@ -36,17 +37,20 @@ pub struct Answer {
 impl Server {
     /// Starts a server with the namespaces `team` and `small`.
     pub async fn start() -> Self {
-        let mut config = Config { max_object_size: 64 << 20, ..Config::default() };
+        let data = tempfile::tempdir().unwrap();
+        let mut config =
+            Config { data_dir: data.path().to_owned(), max_object_size: 64 << 20, ..Config::default() };
         let namespace = |name: &str| Namespace::new(name).unwrap();
         config.namespaces.insert(namespace("team"), NamespaceConfig::default());
         config.namespaces.insert(namespace("small"), NamespaceConfig { max_object_size: Some(SMALL) });
         let metrics = Metrics::new().unwrap();
-        let protocols = Protocols::new(Cache::new(), &config, metrics.clone());
+        let cache = Cache::open(CacheOptions::from(&config), metrics.clone()).unwrap();
+        let protocols = Protocols::new(cache, &config, metrics.clone());
         let router = Router::new().fallback(answer).with_state(protocols);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, metrics }
+        Self { address, metrics, _data: data }
     }
 
     pub fn url(&self, path: &str) -> String {

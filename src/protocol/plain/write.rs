@@ -28,18 +28,10 @@ pub(in crate::protocol) async fn put(
     }
     let limit = context.namespaces.max_object_size(&name.namespace);
     let declared_length = incoming.declared_length();
-    if declared_length.is_some_and(|declared| declared > limit) {
-        return Err(too_large(&name, limit));
-    }
     let precondition = precondition(context, &name, headers).await?;
-    let options = PutOptions { declared_length, precondition };
-    let mut upload = context.cache.begin_put(name.clone(), options).await?;
-    let mut received = 0_u64;
+    let options = PutOptions { declared_length, precondition, max_length: Some(limit) };
+    let mut upload = context.cache.begin_put(name, options).await?;
     while let Some(chunk) = incoming.next_chunk().await? {
-        received += chunk.len() as u64;
-        if received > limit {
-            return Err(too_large(&name, limit));
-        }
         upload.write(chunk).await?;
     }
     let stored = upload.commit().await?;
@@ -79,10 +71,4 @@ async fn precondition(
             "If-Match, If-None-Match or If-Unmodified-Since does not hold for what is stored under this name",
         )
     })
-}
-
-fn too_large(name: &ObjectName, limit: u64) -> Refusal {
-    let text =
-        format!("objects in namespace {} have at most {limit} bytes (max_object_size)", name.namespace);
-    Refusal::new(ErrorCode::TooLarge, text)
 }

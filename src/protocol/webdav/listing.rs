@@ -161,11 +161,15 @@ impl Source for Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::PutOptions;
+    use crate::cache::{CacheOptions, PutOptions};
+    use crate::config::Config;
     use crate::key::{Namespace, ObjectKey, ObjectName};
+    use crate::metrics::Metrics;
 
     async fn members(keys: &[&str], prefix: &str) -> Vec<String> {
-        let cache = Cache::new();
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: dir.path().to_owned(), ..Config::default() };
+        let cache = Cache::open(CacheOptions::from(&config), Metrics::new().unwrap()).unwrap();
         let namespace = Namespace::default_namespace();
         for key in keys {
             let name = ObjectName { namespace: namespace.clone(), key: ObjectKey::new(key).unwrap() };
