@@ -7,6 +7,7 @@
 //! [`writer`] (appending), [`solo`] (large bodies in a file of their own), [`reclaim`] (freeing its blocks),
 //! [`replay`] (finding it again after a start).
 
+pub mod file_part;
 pub mod footer;
 pub mod reclaim;
 pub mod record;
@@ -16,6 +17,7 @@ pub mod solo;
 pub mod store;
 pub mod writer;
 
+pub use file_part::FilePart;
 pub use record::{Location, RecordHeader, RecordView};
 pub use segment::{Pin, Segment};
 pub use solo::SoloWriter;

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub use self::error::{CacheError, OpenError};
 pub use self::listing::ListedObject;
-pub use self::read::{Object, ObjectBody};
+pub use self::read::{BodyPart, Object, ObjectBody};
 pub use self::upload::{PutOptions, Stored, Upload};
 
 use self::directory::DataDirectory;
