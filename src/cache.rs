@@ -1,150 +1,201 @@
 //! The cache as the protocols see it: get, head, put, delete, copy and list over named objects.
 //!
-//! Knows nothing of HTTP. (Interim: everything is kept in memory; the store on disk takes its place behind
-//! the same functions.)
+//! Owns the objects' life: found, stored, replaced, evicted, gone. Knows nothing of HTTP, of status codes or of who
+//! asks. The files below it, in the order in which a reader meets them: [`read`] and [`upload`] (the two ways a body
+//! goes), [`budget`] and [`flight`] (disk and memory limits), [`evict`] and [`compaction`] (making room), [`loader`] (the
+//! start), [`indexer`] (what the index on disk is told), [`workers`] (the threads).
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+mod budget;
+mod compaction;
+mod directory;
+mod error;
+mod evict;
+mod flight;
+mod indexer;
+mod listing;
+mod loader;
+mod read;
+mod scrub;
+mod signal;
+mod state;
+mod upload;
+mod workers;
+
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
-use parking_lot::Mutex;
+pub use self::error::{CacheError, OpenError};
+pub use self::listing::ListedObject;
+pub use self::read::{Object, ObjectBody};
+pub use self::upload::{PutOptions, Stored, Upload};
 
-use crate::key::{Namespace, ObjectKey, ObjectName};
-use crate::object::{ETag, ObjectInfo, Precondition};
+use self::directory::DataDirectory;
+use self::state::State;
+use self::workers::Workers;
+use crate::blobs::{BLOCK, Location, SegmentStore, StoreOptions, blocks};
+use crate::config::{Config, Durability, Verify};
+use crate::index::MemoryIndex;
+use crate::key::ObjectName;
+use crate::metrics::Metrics;
+use crate::object::{ObjectInfo, Precondition};
 
-/// Why the cache could not do what was asked. The text is fit for the client.
-#[derive(Debug, thiserror::Error)]
-pub enum CacheError {
-    /// The body is larger than the configured limit.
-    #[error("the object is larger than max_object_size ({limit} bytes)")]
-    TooLarge {
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// Neither capacity nor disk had room, even after eviction.
-    #[error("no room to store {wanted} bytes: capacity or disk is full and nothing more can be evicted")]
-    NoSpace {
-        /// Bytes that were asked for.
-        wanted: u64,
-    },
-    /// A budget for work in flight is used up; the same request may succeed in a moment.
-    #[error("the server is at its limit of bodies in flight, try again shortly")]
-    Overloaded,
-    /// The precondition did not hold when the write was to take effect.
-    #[error("the precondition does not hold for the stored object")]
-    PreconditionFailed,
-    /// The body ended early or ran past its declared length.
-    #[error("the body has {received} bytes where {declared} were declared")]
-    LengthMismatch {
-        /// Bytes that were declared.
-        declared: u64,
-        /// Bytes that arrived.
-        received: u64,
-    },
-    /// The object was damaged or removed while its body was being read; what was sent so far is not all of it.
-    #[error("the object went away while it was read")]
-    Vanished,
-    /// The disk failed.
-    #[error("the store failed: {0}")]
-    Io(#[from] std::io::Error),
-}
-
-/// How an upload is to be stored.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PutOptions {
-    /// Body length in bytes where the client declared one.
-    pub declared_length: Option<u64>,
-    /// Checked when the upload begins, to fail early, and again, atomically, when it is committed.
-    pub precondition: Precondition,
-}
-
-/// What a committed upload did.
-#[derive(Clone, Copy, Debug)]
-pub struct Stored {
-    /// Properties of the stored object.
-    pub info: ObjectInfo,
-    /// True when there was no object of this name before.
-    pub created: bool,
-}
-
-/// One row of a listing.
+/// What a cache needs to be told. The meanings are those of the [`Config`] keys of the same names.
 #[derive(Clone, Debug)]
-pub struct ListedObject {
-    /// The object's key.
-    pub key: ObjectKey,
-    /// Its properties.
-    pub info: ObjectInfo,
+pub struct CacheOptions {
+    /// Directory of the store.
+    pub data_dir: PathBuf,
+    /// Most bytes of disk blocks.
+    pub capacity: u64,
+    /// Bytes to leave free on the file system.
+    pub min_free_disk: u64,
+    /// Largest object in bytes.
+    pub max_object_size: u64,
+    /// When a write is acknowledged.
+    pub durability: Durability,
+    /// When a body is checked.
+    pub verify: Verify,
+    /// Bytes of bodies in flight.
+    pub memory_budget: u64,
+    /// Bytes of the memory tier.
+    pub memory_tier: u64,
+    /// False: never punch holes, as on a file system that cannot.
+    pub punch_holes: bool,
 }
 
-type Map = BTreeMap<ObjectName, (ObjectInfo, Bytes)>;
+impl From<&Config> for CacheOptions {
+    fn from(config: &Config) -> Self {
+        Self {
+            data_dir: config.data_dir.clone(),
+            capacity: config.capacity,
+            min_free_disk: config.min_free_disk,
+            max_object_size: config.max_object_size,
+            durability: config.durability,
+            verify: config.verify,
+            memory_budget: config.memory_budget,
+            memory_tier: config.memory_tier,
+            punch_holes: true,
+        }
+    }
+}
+
+impl CacheOptions {
+    /// Nominal bytes of a shared segment: small enough that a small cache has many.
+    fn segment_size(&self) -> u64 {
+        (self.capacity / 64).clamp(1 << 20, 256 << 20)
+    }
+
+    /// Bytes of disk that a record takes, its line in the footer included.
+    fn disk_cost(&self, location: &Location) -> u64 {
+        self.disk_cost_of(location.record_len())
+    }
+
+    /// Bytes of disk that `bytes` of header and body take at most, the line in the footer included.
+    fn disk_cost_of(&self, bytes: u64) -> u64 {
+        (blocks(bytes) + 1) * BLOCK
+    }
+}
 
 /// A handle to the cache; clones share one cache.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Cache {
-    map: Arc<Mutex<Map>>,
-    sequence: Arc<AtomicU64>,
+    state: Arc<State>,
+    workers: Arc<Workers>,
 }
 
 impl Cache {
-    /// An empty cache.
+    /// Opens the cache in its data directory, which is made where it is missing. Returns at once; what was stored before
+    /// is found bit by bit until [`Cache::is_ready`].
+    ///
+    /// # Errors
+    /// [`OpenError`]. Damage is not an error.
+    pub fn open(options: CacheOptions, metrics: Metrics) -> Result<Self, OpenError> {
+        let directory = DataDirectory::open(&options.data_dir)?;
+        let io_error = |error| OpenError::Io { path: options.data_dir.display().to_string(), error };
+        let store_options = StoreOptions {
+            segment_size: options.segment_size(),
+            writers: std::thread::available_parallelism().map_or(2, usize::from).min(4),
+            punch_holes: options.punch_holes,
+        };
+        let store = SegmentStore::open(&directory.segments(), store_options).map_err(io_error)?;
+        let state = State::new(options.clone(), directory, store, Arc::new(MemoryIndex::default()), metrics);
+        let state = Arc::new(state);
+        let workers = Workers::start(&state).map_err(io_error)?;
+        Ok(Self { state, workers: Arc::new(workers) })
+    }
+
+    /// True once everything that was stored before the start is found.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn is_ready(&self) -> bool {
+        self.state.is_ready()
     }
 
     /// Finds an object and marks it as used. `None` is a miss.
     ///
     /// # Errors
-    /// [`CacheError::Overloaded`] when the read budget is used up.
+    /// `Overloaded` when the budget of bodies in flight is used up, `Io`. Damage is a miss.
     pub async fn get(&self, name: &ObjectName) -> Result<Option<Object>, CacheError> {
-        Ok(self.map.lock().get(name).map(|(info, body)| Object { info: *info, body: body.clone() }))
+        let state = &self.state;
+        let found = state.table.get(state.table.hash(name), |slot| state.store.pin(&slot.location));
+        let Some((slot, pin)) = found else { return Ok(None) };
+        if state.options.memory_tier > 0
+            && let Some(hot) = state.memory_tier.get(&slot.sequence)
+        {
+            state.metrics.memory_hits.inc();
+            return Ok(Some(Object::in_memory(hot)));
+        }
+        read::open(state, name, slot, pin).await
     }
 
     /// An object's properties, without marking it as used.
     ///
     /// # Errors
-    /// None yet.
+    /// `Io`. Damage is a miss.
     pub async fn head(&self, name: &ObjectName) -> Result<Option<ObjectInfo>, CacheError> {
-        Ok(self.map.lock().get(name).map(|(info, _)| *info))
+        let state = &self.state;
+        let found = state.table.peek(state.table.hash(name), |slot| state.store.pin(&slot.location));
+        let Some((slot, pin)) = found else { return Ok(None) };
+        read::open_header(state, name, slot, pin).await
     }
 
     /// Starts an upload. Nothing is visible before [`Upload::commit`]; dropping the upload undoes it.
     ///
     /// # Errors
-    /// `TooLarge`, `NoSpace`, `Overloaded`, `PreconditionFailed`.
+    /// `TooLarge`, `NoSpace`, `Overloaded`, `Loading`, `PreconditionFailed`, `Io`.
     pub async fn begin_put(&self, name: ObjectName, options: PutOptions) -> Result<Upload, CacheError> {
-        Ok(Upload { cache: self.clone(), name, options, body: BytesMut::new() })
+        Upload::begin(Arc::clone(&self.state), name, options).await
     }
 
     /// Removes an object. True when there was one.
     ///
     /// # Errors
-    /// `PreconditionFailed`.
+    /// `PreconditionFailed`, `Io`.
     pub async fn delete(&self, name: &ObjectName, precondition: Precondition) -> Result<bool, CacheError> {
-        let _ = precondition;
-        Ok(self.map.lock().remove(name).is_some())
+        let state = &self.state;
+        let hash = state.table.hash(name);
+        let removed = state.table.remove(hash, precondition).map_err(|_| CacheError::PreconditionFailed)?;
+        let Some(slot) = removed else { return Ok(false) };
+        let killed = state.store.kill(&slot.location).and_then(|()| state.store.kill_replaced(hash.0));
+        state.forget(slot.sequence, slot.location);
+        killed?;
+        state.committed().await?;
+        Ok(true)
     }
 
     /// Copies an object to another name, replacing what was there where `precondition` allows.
     /// `None` when there is no object `from`.
     ///
     /// # Errors
-    /// Those of [`Cache::begin_put`].
+    /// Those of [`Cache::begin_put`] and of reading.
     pub async fn copy(
         &self,
         from: &ObjectName,
         to: ObjectName,
         precondition: Precondition,
     ) -> Result<Option<Stored>, CacheError> {
-        let Some(object) = self.get(from).await? else {
-            return Ok(None);
-        };
-        let options = PutOptions { declared_length: Some(object.info().length), precondition };
-        let mut upload = self.begin_put(to, options).await?;
+        let Some(object) = self.get(from).await? else { return Ok(None) };
         let length = object.info().length;
+        let options = PutOptions { declared_length: Some(length), precondition, max_length: None };
+        let mut upload = self.begin_put(to, options).await?;
         let mut body = object.into_body(0..length);
         while let Some(chunk) = body.next_chunk().await? {
             upload.write(chunk).await?;
@@ -152,117 +203,12 @@ impl Cache {
         upload.commit().await.map(Some)
     }
 
-    /// Up to `limit` objects of `namespace` whose keys start with `prefix` and are greater than `after`,
-    /// in byte order of their keys.
+    /// Stops the background work and makes everything durable. To be called once no request is under way.
     ///
     /// # Errors
-    /// `Io` when the index cannot be read.
-    pub async fn list(
-        &self,
-        namespace: &Namespace,
-        prefix: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<ListedObject>, CacheError> {
-        let map = self.map.lock();
-        Ok(map
-            .iter()
-            .filter(|(name, _)| name.namespace == *namespace && name.key.as_str().starts_with(prefix))
-            .filter(|(name, _)| after.is_none_or(|after| name.key.as_str() > after))
-            .take(limit)
-            .map(|(name, (info, _))| ListedObject { key: name.key.clone(), info: *info })
-            .collect())
-    }
-}
-
-/// A found object. It can be read to its end even when it is deleted or evicted meanwhile.
-pub struct Object {
-    info: ObjectInfo,
-    body: Bytes,
-}
-
-impl Object {
-    /// Its properties.
-    #[must_use]
-    pub fn info(&self) -> &ObjectInfo {
-        &self.info
-    }
-
-    /// Its body, or the part of it that `range` (in bytes, within the length) names.
-    #[must_use]
-    pub fn into_body(self, range: Range<u64>) -> ObjectBody {
-        let cut = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.body.len());
-        ObjectBody { rest: self.body.slice(cut(range.start)..cut(range.end)) }
-    }
-}
-
-/// A body being read, in chunks of at most 256 KiB.
-pub struct ObjectBody {
-    rest: Bytes,
-}
-
-impl ObjectBody {
-    /// The next chunk; `None` at the end.
-    ///
-    /// # Errors
-    /// `Vanished` or `Io`: the body cannot be completed.
-    pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, CacheError> {
-        let chunk = self.rest.split_to(self.rest.len().min(256 << 10));
-        Ok((!chunk.is_empty()).then_some(chunk))
-    }
-
-    /// Bytes not yet handed out.
-    #[must_use]
-    pub fn remaining(&self) -> u64 {
-        self.rest.len() as u64
-    }
-}
-
-/// An upload under way. Dropped without [`Upload::commit`], it leaves no trace.
-pub struct Upload {
-    cache: Cache,
-    name: ObjectName,
-    options: PutOptions,
-    body: BytesMut,
-}
-
-impl Upload {
-    /// Takes the next part of the body.
-    ///
-    /// # Errors
-    /// `TooLarge`, `LengthMismatch` (more than declared), `NoSpace`, `Overloaded`, `Io`.
-    pub async fn write(&mut self, chunk: Bytes) -> Result<(), CacheError> {
-        self.body.extend_from_slice(&chunk);
-        Ok(())
-    }
-
-    /// Publishes the object, all or nothing.
-    ///
-    /// # Errors
-    /// `LengthMismatch`, `PreconditionFailed`, `NoSpace`, `Io`.
-    pub async fn commit(self) -> Result<Stored, CacheError> {
-        let received = self.body.len() as u64;
-        if let Some(declared) = self.options.declared_length.filter(|declared| *declared != received) {
-            return Err(CacheError::LengthMismatch { declared, received });
-        }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let info = ObjectInfo {
-            length: received,
-            etag: ETag(twox_hash::XxHash3_128::oneshot(&self.body)),
-            created_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-            sequence: self.cache.sequence.fetch_add(1, Ordering::Relaxed) + 1,
-        };
-        let mut map = self.cache.map.lock();
-        let present = map.get(&self.name).map(|(info, _)| info.sequence);
-        let holds = match self.options.precondition {
-            Precondition::None => true,
-            Precondition::Absent => present.is_none(),
-            Precondition::Unchanged(sequence) => present == Some(sequence),
-        };
-        if !holds {
-            return Err(CacheError::PreconditionFailed);
-        }
-        let created = map.insert(self.name, (info, self.body.freeze())).is_none();
-        Ok(Stored { info, created })
+    /// The disk's: the last writes may be lost.
+    pub async fn close(&self) -> std::io::Result<()> {
+        let workers = Arc::clone(&self.workers);
+        tokio::task::spawn_blocking(move || workers.stop()).await.map_err(std::io::Error::other)?
     }
 }

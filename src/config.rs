@@ -10,6 +10,21 @@ use std::time::Duration;
 
 use crate::key::Namespace;
 
+mod file;
+mod keys;
+mod load;
+mod problem;
+mod quantity;
+mod rules;
+mod show;
+mod value;
+
+pub use file::File;
+pub use keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
+pub use load::{CONFIG_VARIABLE, Input, Loaded};
+pub use problem::{Problem, Problems, Source};
+pub use rules::{MIN_CAPACITY, MIN_MEMORY_BUDGET};
+
 /// When a PUT is answered in relation to the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Durability {

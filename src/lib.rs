@@ -2,11 +2,20 @@
 //!
 //! The way of a request is the order of these modules; imports only ever point down this list, and
 //! `tests/tidy.rs` holds that:
-//! `server` → `http` → `auth` → `protocol` → `cache` → `index`, `blobs`, with the leaves
-//! `config`, `metrics`, `key` and `object` open to all.
+//! `server` → `http` → `auth` → `protocol` → `cache` → `index` → `blobs`, with the leaves
+//! `config`, `metrics`, `key` and `object` open to all. `app` puts them together; `cli` is what a person types.
 
+pub mod app;
+pub mod auth;
+pub mod blobs;
 pub mod cache;
+pub mod cli;
 pub mod config;
+pub mod http;
+pub mod index;
 pub mod key;
+pub mod logging;
 pub mod metrics;
 pub mod object;
+pub mod protocol;
+pub mod server;

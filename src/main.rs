@@ -1,3 +1,10 @@
-//! The `larder` program.
+//! The `larder` program. Everything it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    larder::cli::run(std::env::args_os(), std::env::vars_os())
+}

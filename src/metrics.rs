@@ -2,6 +2,7 @@
 //!
 //! A leaf: it owns the registry and the handles, and knows nothing of who counts what.
 
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
@@ -41,7 +42,7 @@ macro_rules! make {
 
 make!(IntCounter, "counter", |name, help, _labels| IntCounter::new(name, help));
 make!(IntGauge, "gauge", |name, help, _labels| IntGauge::new(name, help));
-make!(IntCounterVec, "counter", |name, help, labels| { IntCounterVec::new(Opts::new(name, help), labels) });
+make!(IntCounterVec, "counter", |name, help, labels| IntCounterVec::new(Opts::new(name, help), labels));
 make!(Histogram, "histogram", |name, help, _labels| {
     Histogram::with_opts(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec()))
 });
@@ -74,6 +75,8 @@ macro_rules! metrics {
                     let $field = <$type as Make>::make($name, $help, &[$($label),*])?;
                     registry.register(Box::new($field.clone()))?;
                 )*
+                // The usual process_* metrics: CPU, memory, open files, start time.
+                registry.register(Box::new(ProcessCollector::for_self()))?;
                 Ok(Self { registry, $($field,)* })
             }
         }
@@ -119,7 +122,7 @@ metrics! {
         "Bytes of disk blocks freed by eviction, by reason.";
     last_evicted_age: IntGauge = "larder_last_evicted_age_seconds"
         [] "Seconds since its last use of the object evicted last: below a few days, the cache is too small.";
-    damaged_records: IntCounter = "larder_damaged_records_total"
+    damaged: IntCounter = "larder_damaged_records_total"
         [] "Records dropped because a checksum did not match.";
     compacted_segments: IntCounter = "larder_compacted_segments_total"
         [] "Segments emptied by copying their live records forward.";

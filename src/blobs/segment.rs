@@ -1,0 +1,361 @@
+//! One segment file: its identity, its reads, and who still reads it.
+//!
+//! Owns the file handle, the count of live bytes and the epochs that keep a record's blocks in place while
+//! somebody reads them. Knows nothing of how records get into it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use rustix::io::ReadWriteFlags;
+use twox_hash::XxHash3_64;
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::record::Location;
+
+const MAGIC: [u8; 8] = *b"LARDRSEG";
+/// Version of the segment format that this build writes, and the newest that it reads.
+pub const SEGMENT_VERSION: u32 = 1;
+
+/// What a segment file holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Many records behind a header block: `NNNNNNNN.seg`.
+    Shared,
+    /// One large record from the first byte on: `NNNNNNNN.obj`.
+    Solo,
+}
+
+impl Kind {
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Shared => "seg",
+            Self::Solo => "obj",
+        }
+    }
+}
+
+/// The first bytes of a shared segment.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy)]
+#[repr(C)]
+struct FileHeader {
+    magic: [u8; 8],
+    version: U32,
+    id: U32,
+    salt: U64,
+    checksum: U64,
+}
+
+/// A segment file. Dropping the last handle of an unlinked one gives its blocks back to the count.
+pub struct Segment {
+    id: u32,
+    kind: Kind,
+    path: PathBuf,
+    salt: Option<u64>,
+    /// Kept open for shared segments only: large bodies would need one descriptor each.
+    file: Option<File>,
+    epoch: Mutex<Arc<()>>,
+    live_bytes: AtomicU64,
+    live_records: AtomicU32,
+    sealed: AtomicBool,
+    allocated: AtomicU64,
+    store_allocated: Arc<AtomicU64>,
+}
+
+/// Keeps the blocks of a record in place while it is read, whatever happens to the record meanwhile.
+pub struct Pin {
+    segment: Arc<Segment>,
+    /// The file of a solo segment, once it was needed.
+    solo: OnceLock<File>,
+    _epoch: Arc<()>,
+}
+
+impl Segment {
+    /// Creates the file of a new shared segment.
+    ///
+    /// # Errors
+    /// Those of creating and writing the file.
+    pub fn create(dir: &Path, id: u32, salt: u64, store_allocated: Arc<AtomicU64>) -> io::Result<Self> {
+        let path = file_path(dir, id, Kind::Shared);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let mut header = FileHeader {
+            magic: MAGIC,
+            version: U32::new(SEGMENT_VERSION),
+            id: U32::new(id),
+            salt: U64::new(salt),
+            checksum: U64::ZERO,
+        };
+        header.checksum = U64::new(header.sum());
+        if let Err(error) = file.write_all_at(header.as_bytes(), 0) {
+            // The caller sees the first failure; an empty file left behind is swept at the next start.
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        let segment = Self::assemble(id, Kind::Shared, path, Some(salt), Some(file), store_allocated);
+        segment.refresh_allocated()?;
+        Ok(segment)
+    }
+
+    /// Opens the file of an existing segment. A damaged header leaves the segment without a salt; its records
+    /// are still found by themselves.
+    ///
+    /// # Errors
+    /// Those of opening and reading the file.
+    pub fn open(dir: &Path, id: u32, kind: Kind, store_allocated: Arc<AtomicU64>) -> io::Result<Self> {
+        let path = file_path(dir, id, kind);
+        let (salt, file) = match kind {
+            Kind::Solo => (Some(solo_salt(id)), None),
+            Kind::Shared => {
+                let file = OpenOptions::new().read(true).write(true).open(&path)?;
+                (read_salt(&file, id)?, Some(file))
+            }
+        };
+        let segment = Self::assemble(id, kind, path, salt, file, store_allocated);
+        segment.sealed.store(true, Ordering::Release);
+        segment.refresh_allocated()?;
+        Ok(segment)
+    }
+
+    fn assemble(
+        id: u32,
+        kind: Kind,
+        path: PathBuf,
+        salt: Option<u64>,
+        file: Option<File>,
+        store_allocated: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            id,
+            kind,
+            path,
+            salt,
+            file,
+            epoch: Mutex::new(Arc::new(())),
+            live_bytes: AtomicU64::new(0),
+            live_records: AtomicU32::new(0),
+            sealed: AtomicBool::new(false),
+            allocated: AtomicU64::new(0),
+            store_allocated,
+        }
+    }
+
+    /// The segment's number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its salt, where its header could be read.
+    #[must_use]
+    pub fn salt(&self) -> Option<u64> {
+        self.salt
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// True once nothing is appended any more.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Says that nothing will be appended any more.
+    pub fn set_sealed(&self) {
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    /// Bytes of disk blocks of the records that the index points at.
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes.load(Ordering::Acquire)
+    }
+
+    /// Number of records that the index points at.
+    #[must_use]
+    pub fn live_records(&self) -> u32 {
+        self.live_records.load(Ordering::Acquire)
+    }
+
+    /// Bytes of disk blocks the file takes, as last counted.
+    #[must_use]
+    pub fn allocated(&self) -> u64 {
+        self.allocated.load(Ordering::Acquire)
+    }
+
+    /// Counts a record as live.
+    pub fn add_live(&self, location: &Location) {
+        self.live_bytes.fetch_add(location.disk_len(), Ordering::AcqRel);
+        self.live_records.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts a record as dead.
+    pub fn remove_live(&self, location: &Location) {
+        self.live_bytes.fetch_sub(location.disk_len(), Ordering::AcqRel);
+        self.live_records.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Adds blocks that a write just took, before the file system is asked.
+    pub(super) fn add_allocated(&self, bytes: u64) {
+        self.allocated.fetch_add(bytes, Ordering::AcqRel);
+        self.store_allocated.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// Sets the count to what the file system says.
+    pub(super) fn refresh_allocated(&self) -> io::Result<()> {
+        let metadata = match &self.file {
+            Some(file) => file.metadata()?,
+            None => std::fs::metadata(&self.path)?,
+        };
+        // st_blocks counts 512-byte units whatever the block size (stat(2)).
+        self.set_allocated(metadata.blocks() * 512);
+        Ok(())
+    }
+
+    fn set_allocated(&self, bytes: u64) {
+        let before = self.allocated.swap(bytes, Ordering::AcqRel);
+        if bytes >= before {
+            self.store_allocated.fetch_add(bytes - before, Ordering::AcqRel);
+        } else {
+            self.store_allocated.fetch_sub(before - bytes, Ordering::AcqRel);
+        }
+    }
+
+    /// Pins the segment's blocks as they are now. Call it under the lock that removes index entries: what
+    /// the index pointed at under that lock stays readable for as long as the pin lives.
+    #[must_use]
+    pub fn pin(self: &Arc<Self>) -> Pin {
+        Pin { segment: Arc::clone(self), solo: OnceLock::new(), _epoch: Arc::clone(&self.epoch.lock()) }
+    }
+
+    /// Starts a new epoch and returns the one before; once its count is 1, no reader from before is left.
+    pub(super) fn turn_epoch(&self) -> Arc<()> {
+        std::mem::take(&mut *self.epoch.lock())
+    }
+
+    /// Runs `use_file` with the file, opened for this call where it is not kept open.
+    ///
+    /// # Errors
+    /// Those of opening the file and of `use_file`.
+    pub fn with_file<R>(&self, use_file: impl FnOnce(&File) -> io::Result<R>) -> io::Result<R> {
+        match &self.file {
+            Some(file) => use_file(file),
+            None => use_file(&OpenOptions::new().read(true).write(true).open(&self.path)?),
+        }
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        self.set_allocated(0);
+    }
+}
+
+impl FileHeader {
+    fn sum(&self) -> u64 {
+        XxHash3_64::oneshot(&self.as_bytes()[..size_of::<Self>() - size_of::<U64>()])
+    }
+}
+
+impl Pin {
+    /// The segment that is pinned.
+    #[must_use]
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// The segment's file, opened once for this pin where the segment does not keep it open.
+    ///
+    /// # Errors
+    /// Those of opening it.
+    pub fn file(&self) -> io::Result<&File> {
+        if let Some(file) = self.segment.file.as_ref().or_else(|| self.solo.get()) {
+            return Ok(file);
+        }
+        let file = File::open(&self.segment.path)?;
+        Ok(self.solo.get_or_init(|| file))
+    }
+
+    /// Reads into `buffer` from `offset` what the page cache has, without waiting for the disk; possibly
+    /// less than asked, possibly nothing.
+    ///
+    /// # Errors
+    /// Those of the file other than "would block", which counts as nothing read.
+    pub fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let file = self.file()?;
+        let mut slices = [IoSliceMut::new(buffer)];
+        match rustix::io::preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Ok(read),
+            // EOPNOTSUPP: a file system without RWF_NOWAIT; the caller's blocking read serves there.
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::OPNOTSUPP) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The file of segment `id`.
+#[must_use]
+pub fn file_path(dir: &Path, id: u32, kind: Kind) -> PathBuf {
+    dir.join(format!("{id:08x}.{}", kind.extension()))
+}
+
+/// What [`file_path`] made `name` from. `None` for a file that is no segment.
+#[must_use]
+pub fn parse_file_name(name: &str) -> Option<(u32, Kind)> {
+    let (stem, extension) = name.split_once('.')?;
+    let kind = [Kind::Shared, Kind::Solo].into_iter().find(|kind| kind.extension() == extension)?;
+    let id = (stem.len() == 8).then(|| u32::from_str_radix(stem, 16).ok()).flatten()?;
+    Some((id, kind))
+}
+
+/// A solo file is read at its first byte only, so that its salt guards against nothing but a swapped file.
+#[must_use]
+pub fn solo_salt(id: u32) -> u64 {
+    u64::from(id)
+}
+
+fn read_salt(file: &File, id: u32) -> io::Result<Option<u64>> {
+    let mut bytes = [0; size_of::<FileHeader>()];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let valid = FileHeader::ref_from_bytes(&bytes).ok().filter(|header| {
+        header.magic == MAGIC
+            && header.version.get() <= SEGMENT_VERSION
+            && header.id.get() == id
+            && header.checksum.get() == header.sum()
+    });
+    Ok(valid.map(|header| header.salt.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_read_back() {
+        for kind in [Kind::Shared, Kind::Solo] {
+            let path = file_path(Path::new("d"), 0xab, kind);
+            assert_eq!(parse_file_name(path.file_name().unwrap().to_str().unwrap()), Some((0xab, kind)));
+        }
+        for other in ["lock", "ab.seg", "0000000g.seg", "000000ab.tmp", "000000ab"] {
+            assert_eq!(parse_file_name(other), None, "{other}");
+        }
+    }
+}

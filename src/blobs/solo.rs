@@ -1,0 +1,93 @@
+//! Large bodies, and bodies of unknown length, each in a file of its own.
+//!
+//! Owns the unfinished file: the header is written last, so a file without one is an upload that never ended,
+//! and dropping the writer removes it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use twox_hash::XxHash3_128;
+
+use super::record::{Location, RecordHeader, header_len};
+use super::segment::{Kind, file_path, solo_salt};
+use super::store::SegmentStore;
+use super::writer::write_slices;
+use crate::key::ObjectName;
+
+/// Writes one large body. Dropped before [`SoloWriter::finish`], it leaves nothing.
+pub struct SoloWriter {
+    store: SegmentStore,
+    id: u32,
+    name: ObjectName,
+    path: PathBuf,
+    file: File,
+    written: u64,
+    hasher: XxHash3_128,
+    finished: bool,
+}
+
+impl SoloWriter {
+    pub(super) fn create(store: SegmentStore, id: u32, name: ObjectName) -> io::Result<Self> {
+        let path = file_path(store.dir(), id, Kind::Solo);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Self { store, id, name, path, file, written: 0, hasher: XxHash3_128::new(), finished: false })
+    }
+
+    /// Bytes of the body so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Whose body this is.
+    #[must_use]
+    pub fn name(&self) -> &ObjectName {
+        &self.name
+    }
+
+    /// Appends to the body.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
+        let offset = u64::from(header_len(&self.name)) + self.written;
+        write_slices(&self.file, offset, &[], chunks)?;
+        // After the write: one that failed is tried again with the same chunks.
+        chunks.iter().for_each(|chunk| self.hasher.write(chunk));
+        self.written += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        Ok(())
+    }
+
+    /// Writes the header, which makes the file a record, and counts it as live.
+    ///
+    /// # Errors
+    /// Those of the disk; the file is removed then.
+    pub fn finish(mut self, sequence: u64, created_ms: u64) -> io::Result<(RecordHeader, Location)> {
+        let header = RecordHeader {
+            sequence,
+            name: self.name.clone(),
+            body_len: self.written,
+            created_ms,
+            body_checksum: self.hasher.finish_128(),
+        };
+        let mut bytes = Vec::new();
+        header.encode(solo_salt(self.id), 0, &mut bytes);
+        self.file.write_all_at(&bytes, 0)?;
+        let location = header.location(self.id, 0);
+        self.store.adopt_solo(&location)?;
+        self.finished = true;
+        Ok((header, location))
+    }
+}
+
+impl Drop for SoloWriter {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Where this fails the next start removes the file: it has no header.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The byte budget on disk: what is used, what is promised, what may still be taken.
+//!
+//! Owns the arithmetic of the hard limit. Bytes are reserved before they are written, so that no interleaving of
+//! writers passes the limit. Knows nothing of what could be evicted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::blobs::{BLOCK, SegmentStore};
+
+/// Blocks of the directories, of the lock and of the format file, and of the metadata that the file system adds to a
+/// fragmented file between two counts.
+const OVERHEAD_BYTES: u64 = 64 * BLOCK;
+/// Smallest distance between the limit and the mark from which eviction works ahead.
+const MIN_AHEAD_BYTES: u64 = 512 << 10;
+/// Most that the index was seen to grow by one batch or flush, in bytes, and some more.
+const MIN_INDEX_HEADROOM: u64 = 1 << 20;
+
+/// The budget of one data directory.
+pub(super) struct Budget {
+    capacity: u64,
+    min_free_disk: u64,
+    store: SegmentStore,
+    index_bytes: AtomicU64,
+    reserved: Arc<AtomicU64>,
+    /// What the disk allows, from how much of it was free when it was last asked.
+    disk_limit: AtomicU64,
+}
+
+/// Bytes promised to one writer; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    reserved: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.reserved.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+impl Reservation {
+    /// Puts another reservation's bytes to this one's.
+    pub(super) fn join(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Budget {
+    pub(super) fn new(capacity: u64, min_free_disk: u64, store: SegmentStore) -> Self {
+        Self {
+            capacity,
+            min_free_disk,
+            store,
+            index_bytes: AtomicU64::new(MIN_INDEX_HEADROOM),
+            reserved: Arc::default(),
+            disk_limit: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Bytes of disk blocks that the data directory takes.
+    pub(super) fn used(&self) -> u64 {
+        self.store.allocated() + self.index_bytes.load(Ordering::Acquire) + OVERHEAD_BYTES
+    }
+
+    /// Bytes used, without those that are dead and about to be freed, and with those promised to writers.
+    pub(super) fn committed(&self) -> u64 {
+        let used = self.used() + self.reserved.load(Ordering::Acquire);
+        used.saturating_sub(self.store.pending_bytes())
+    }
+
+    /// The hard limit as of now: the capacity, or less where the disk is nearly full.
+    pub(super) fn limit(&self) -> u64 {
+        self.capacity.min(self.disk_limit.load(Ordering::Acquire))
+    }
+
+    /// True when the disk and not the capacity sets the limit.
+    pub(super) fn disk_is_short(&self) -> bool {
+        self.disk_limit.load(Ordering::Acquire) < self.capacity
+    }
+
+    /// From here on eviction works ahead of the writers.
+    pub(super) fn high_mark(&self) -> u64 {
+        self.limit().saturating_sub(self.ahead())
+    }
+
+    /// Down to here eviction goes.
+    pub(super) fn low_mark(&self) -> u64 {
+        self.limit().saturating_sub(2 * self.ahead())
+    }
+
+    fn ahead(&self) -> u64 {
+        (self.limit() / 100).max(MIN_AHEAD_BYTES)
+    }
+
+    /// Promises `bytes` to a writer. `None` when that would pass the limit.
+    pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
+        let limit = self.limit();
+        let used = self.used();
+        let grant = |reserved: u64| {
+            let wanted = reserved.checked_add(bytes)?;
+            (used.checked_add(wanted)? <= limit).then_some(wanted)
+        };
+        let granted = self.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, grant);
+        granted.ok().map(|_| Reservation { reserved: Arc::clone(&self.reserved), bytes })
+    }
+
+    /// Enlarges a reservation. False, and nothing changed, when that would pass the limit.
+    pub(super) fn extend(&self, reservation: &mut Reservation, bytes: u64) -> bool {
+        let more = self.reserve(bytes);
+        let granted = more.is_some();
+        more.into_iter().for_each(|more| reservation.join(more));
+        granted
+    }
+
+    /// Notes how many bytes the index takes; room for what it writes until it is counted again is added.
+    pub(super) fn set_index_bytes(&self, bytes: u64) {
+        let headroom = (bytes / 64).max(MIN_INDEX_HEADROOM);
+        self.index_bytes.store(bytes + headroom, Ordering::Release);
+    }
+
+    /// Notes how many bytes are free on the file system.
+    pub(super) fn set_free_disk(&self, free: u64) {
+        let limit = (self.used() + free).saturating_sub(self.min_free_disk);
+        self.disk_limit.store(limit, Ordering::Release);
+    }
+}

@@ -1,0 +1,141 @@
+//! The data directory: its lock, its format, and where the parts of the cache lie in it.
+//!
+//! One server at a time, and never an older larder on a newer directory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use super::error::OpenError;
+
+/// Format of the directory that this build writes, and the newest that it opens.
+pub(super) const DIRECTORY_FORMAT: u32 = 1;
+
+const FORMAT_FILE: &str = "format";
+const LOCK_FILE: &str = "lock";
+
+/// A data directory, locked for as long as this lives.
+#[derive(Debug)]
+pub(super) struct DataDirectory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Makes the directory where it is missing, takes its lock and checks its format.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let shown = || path.display().to_string();
+        let io_error = |error| OpenError::Io { path: shown(), error };
+        std::fs::create_dir_all(path).map_err(io_error)?;
+        let lock_path = path.join(LOCK_FILE);
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(lock_path)
+            .map_err(io_error)?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut holder = String::new();
+                // Only for the message; an unreadable lock file is told as such.
+                let _ = lock.read_to_string(&mut holder);
+                let holder = if holder.trim().is_empty() { "unknown" } else { holder.trim() }.to_owned();
+                return Err(OpenError::Locked { path: shown(), holder });
+            }
+            Err(error) => return Err(io_error(error.into())),
+        }
+        write_pid(&mut lock).map_err(io_error)?;
+        let found = read_format(path).map_err(io_error)?;
+        match found {
+            Some(found) if found > DIRECTORY_FORMAT => {
+                return Err(OpenError::NewerFormat { path: shown(), found, known: DIRECTORY_FORMAT });
+            }
+            Some(_) => {}
+            // New, or damaged: records carry versions of their own, so nothing depends on this file being whole.
+            None => {
+                std::fs::write(path.join(FORMAT_FILE), format_text(DIRECTORY_FORMAT)).map_err(io_error)?
+            }
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the segments are.
+    #[must_use]
+    pub(super) fn segments(&self) -> PathBuf {
+        self.path.join("segments")
+    }
+
+    /// Where the index is.
+    #[must_use]
+    pub(super) fn index(&self) -> PathBuf {
+        self.path.join("index")
+    }
+
+    /// Where a failed index is moved before it is removed.
+    #[must_use]
+    pub(super) fn set_aside(&self) -> PathBuf {
+        self.path.join("index.failed")
+    }
+}
+
+fn write_pid(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+/// The checksum keeps a flipped digit from passing for a newer format, which would refuse the start.
+fn format_text(format: u32) -> String {
+    let text = format!("larder data directory, format {format}");
+    let sum = twox_hash::XxHash3_64::oneshot(text.as_bytes());
+    format!("{text}, checksum {sum:016x}\n")
+}
+
+fn read_format(path: &Path) -> io::Result<Option<u32>> {
+    let bytes = match std::fs::read(path.join(FORMAT_FILE)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let number = text.split(", ").find_map(|part| part.strip_prefix("format ")).and_then(|n| n.parse().ok());
+    Ok(number.filter(|format| format_text(*format) == text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_opener_is_told_who_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDirectory::open(dir.path()).unwrap();
+        let refused = DataDirectory::open(dir.path()).unwrap_err().to_string();
+        assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        drop(first);
+        assert!(DataDirectory::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_newer_directory_is_refused_and_a_damaged_format_file_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let format = dir.path().join(FORMAT_FILE);
+        std::fs::write(&format, format_text(DIRECTORY_FORMAT + 1)).unwrap();
+        assert!(matches!(DataDirectory::open(dir.path()), Err(OpenError::NewerFormat { found: 2, .. })));
+        std::fs::write(&format, format_text(DIRECTORY_FORMAT).replace("format 1", "format 9")).unwrap();
+        assert!(DataDirectory::open(dir.path()).is_ok());
+        assert_eq!(std::fs::read_to_string(&format).unwrap(), format_text(DIRECTORY_FORMAT));
+    }
+}

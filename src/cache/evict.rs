@@ -1,0 +1,100 @@
+//! Making room: the least recently used objects go until the budget is kept.
+//!
+//! Which object goes is the table's word (exact LRU); how many bytes must go is the budget's. This module connects
+//! the two, ahead of the writers in the background, or for one writer that found no room.
+
+use std::io;
+
+use super::budget::Reservation;
+use super::compaction;
+use super::state::{State, gauge};
+use crate::index::table::now_us;
+
+/// Evicts until the low mark when the high mark is passed.
+///
+/// # Errors
+/// The disk's, when blocks could not be freed.
+pub(super) fn keep_ahead(state: &State) -> io::Result<()> {
+    if state.budget.committed() <= state.budget.high_mark() || !state.is_ready() {
+        return Ok(());
+    }
+    let _one_at_a_time = state.evicting.lock();
+    let reason = if state.budget.disk_is_short() { "min_free_disk" } else { "capacity" };
+    evict_down_to(state, state.budget.low_mark(), reason)?;
+    free_whole_segments(state, state.budget.high_mark())
+}
+
+/// Reserves `bytes` for a writer, evicting as many as it takes. `None` when that does not help.
+///
+/// # Errors
+/// The disk's, when blocks could not be freed.
+pub(super) fn make_room(state: &State, bytes: u64) -> io::Result<Option<Reservation>> {
+    if let Some(reservation) = state.budget.reserve(bytes) {
+        return Ok(Some(reservation));
+    }
+    if bytes > state.budget.limit() || !state.is_ready() {
+        return Ok(None);
+    }
+    let _one_at_a_time = state.evicting.lock();
+    let reason = if state.budget.disk_is_short() { "min_free_disk" } else { "capacity" };
+    for _ in 0..3 {
+        let target = state.budget.low_mark().saturating_sub(bytes);
+        evict_down_to(state, target, reason)?;
+        free_whole_segments(state, state.budget.limit().saturating_sub(bytes))?;
+        if let Some(reservation) = state.budget.reserve(bytes) {
+            return Ok(Some(reservation));
+        }
+        // What an overwrite left behind is only freed after a sync.
+        state.sync.run(|| state.store.sync())?;
+        state.store.reclaim()?;
+        if let Some(reservation) = state.budget.reserve(bytes) {
+            return Ok(Some(reservation));
+        }
+    }
+    Ok(None)
+}
+
+/// Frees at least `bytes` because the file system itself is full.
+///
+/// # Errors
+/// The disk's, when blocks could not be freed.
+pub(super) fn relieve_disk(state: &State, bytes: u64) -> io::Result<()> {
+    if !state.is_ready() {
+        return Ok(());
+    }
+    let _one_at_a_time = state.evicting.lock();
+    let target = state.budget.committed().saturating_sub(bytes);
+    evict_down_to(state, target, "disk_full")?;
+    free_whole_segments(state, target)
+}
+
+fn evict_down_to(state: &State, target: u64, reason: &str) -> io::Result<()> {
+    let evictions = state.metrics.evictions.with_label_values(&[reason]);
+    let evicted_bytes = state.metrics.evicted_bytes.with_label_values(&[reason]);
+    let mut last_used = None;
+    while state.budget.committed() > compaction::with_reclaimable(state, target) {
+        let Some(slot) = state.table.remove_oldest() else { break };
+        evictions.inc();
+        evicted_bytes.inc_by(slot.location.disk_len());
+        last_used = Some(slot.used_us);
+        state.forget(slot.sequence, slot.location);
+    }
+    if let Some(used_us) = last_used {
+        state.metrics.last_evicted_age.set(gauge(now_us().saturating_sub(used_us) / 1_000_000));
+        state.store.reclaim()?;
+    }
+    Ok(())
+}
+
+/// On a file system that frees only whole files, empties the thinnest segments until `target` is kept.
+fn free_whole_segments(state: &State, target: u64) -> io::Result<()> {
+    if state.store.punches_holes() {
+        return Ok(());
+    }
+    while state.budget.used() > target {
+        if !compaction::empty_thinnest(state)? {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! Telling the index on disk what happened: behind the requests, from the segments' own headers.
+//!
+//! It pulls. How far it has come in each segment is all it remembers, so nothing queues up in memory however far it falls
+//! behind, and a start replays just the rest. When the engine fails it is set aside and all of it is pulled again.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::loader::replace_index;
+use super::state::{State, gauge};
+use crate::blobs::segment::Kind;
+use crate::blobs::{RecordHeader, Segment, blocks, footer, replay};
+use crate::index::{Change, Entry, Index, IndexError, Progress};
+
+/// Changes in one call of the engine; larger batches were measured to leak in sled.
+const BATCH: usize = 100;
+/// Of a thread's time, one part in so many goes to the engine while requests are served.
+const SHARE: u32 = 4;
+/// Time that a shutdown gives the index.
+const FINISH_TIME: Duration = Duration::from_secs(3);
+/// Groups of recency written in one pass.
+const RECENCY_GROUPS: usize = 256;
+
+/// The indexer, to be shared by its thread and by listings.
+pub(super) struct SharedIndexer {
+    indexer: Mutex<Indexer>,
+    hurry: AtomicBool,
+}
+
+/// How fast to go on after a batch.
+enum Pace {
+    /// With pauses.
+    Slow,
+    /// Somebody waits.
+    Fast,
+    /// Not at all.
+    Stop,
+}
+
+struct Indexer {
+    state: Arc<State>,
+    cursors: HashMap<u32, Cursor>,
+}
+
+/// How far a segment is taken in.
+#[derive(Clone, Copy, Default)]
+struct Cursor {
+    /// Bytes of its headers.
+    header_bytes: usize,
+    /// Records below this block are in the index; `u32::MAX`: all, for good.
+    block: u32,
+}
+
+/// Takes in everything that was stored before the call.
+pub(super) fn catch_up(indexer: &SharedIndexer) {
+    indexer.hurry.store(true, Ordering::Relaxed);
+    let mut locked = indexer.indexer.lock();
+    indexer.hurry.store(false, Ordering::Relaxed);
+    locked.pass(&|| Pace::Fast);
+}
+
+impl SharedIndexer {
+    pub(super) fn new(state: Arc<State>) -> Self {
+        let indexer = Indexer { state, cursors: HashMap::new() };
+        Self { indexer: Mutex::new(indexer), hurry: AtomicBool::new(false) }
+    }
+
+    /// One round in the background: what is new, at a pace that leaves the processor to requests, then a checkpoint.
+    pub(super) fn work(&self) {
+        let mut indexer = self.indexer.lock();
+        indexer.pass(&|| if self.hurry.load(Ordering::Relaxed) { Pace::Fast } else { Pace::Slow });
+        indexer.checkpoint();
+    }
+
+    /// Writes when objects were last used.
+    pub(super) fn save_recency(&self) {
+        self.indexer.lock().save_recency(RECENCY_GROUPS);
+    }
+
+    /// As much as a shutdown has time for, and durable. The next start replays the rest.
+    pub(super) fn finish(&self) {
+        self.hurry.store(true, Ordering::Relaxed);
+        let mut indexer = self.indexer.lock();
+        let began = Instant::now();
+        indexer.pass(&|| if began.elapsed() < FINISH_TIME { Pace::Fast } else { Pace::Stop });
+        indexer.save_recency(usize::MAX);
+        indexer.checkpoint();
+    }
+
+    /// Tries again to have the index on disk, where it could not be.
+    pub(super) fn retry_disk(&self) {
+        let mut indexer = self.indexer.lock();
+        if super::loader::return_to_disk(&indexer.state) {
+            indexer.cursors.clear();
+        }
+    }
+
+    /// Takes over how far the engine says it is, after loading.
+    pub(super) fn set_progress(&self, progress: &[Progress]) {
+        let cursor = |row: &Progress| (row.segment, Cursor { header_bytes: 0, block: row.block });
+        self.indexer.lock().cursors = progress.iter().map(cursor).collect();
+    }
+}
+
+impl Indexer {
+    fn pass(&mut self, pace: &dyn Fn() -> Pace) {
+        let index = self.state.index();
+        if let Err(error) = self.pull(&*index, pace) {
+            self.give_up(&error);
+        }
+    }
+
+    fn pull(&mut self, index: &dyn Index, pace: &dyn Fn() -> Pace) -> Result<(), IndexError> {
+        let dead: Vec<Change> =
+            std::mem::take(&mut *self.state.dead.lock()).into_iter().map(Change::Remove).collect();
+        if !self.apply_paced(index, &dead, pace)? {
+            return Ok(());
+        }
+        let segments = self.state.store.segments();
+        self.cursors.retain(|id, _| segments.binary_search_by_key(id, |segment| segment.id()).is_ok());
+        for segment in &segments {
+            let cursor = self.cursors.get(&segment.id()).copied().unwrap_or_default();
+            if cursor.block == u32::MAX {
+                continue;
+            }
+            // Asked before the headers are read: what is sealed by then has no more to come.
+            let sealed = segment.is_sealed();
+            let (records, mut next) = match self.records_from(segment, cursor) {
+                Ok(found) => found,
+                // A segment that was freed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let live = |(header, block): &(RecordHeader, u32)| self.live_entry(segment, header, *block);
+            let puts: Vec<Change> = records.iter().filter_map(live).map(Change::Put).collect();
+            if !self.apply_paced(index, &puts, pace)? {
+                return Ok(());
+            }
+            if sealed {
+                next.block = u32::MAX;
+            }
+            self.cursors.insert(segment.id(), next);
+        }
+        Ok(())
+    }
+
+    /// The records of `segment` behind `cursor`, and where the cursor is after them.
+    fn records_from(
+        &self,
+        segment: &Segment,
+        cursor: Cursor,
+    ) -> io::Result<(Vec<(RecordHeader, u32)>, Cursor)> {
+        let headers = match segment.kind() {
+            Kind::Solo => None,
+            Kind::Shared => self.state.store.headers_from(segment, cursor.header_bytes)?,
+        };
+        let Some((salt, bytes)) = headers else {
+            let records = replay::replay(segment, u32::MAX)?.records;
+            return Ok((records, cursor));
+        };
+        let mut next = cursor;
+        let mut records = Vec::new();
+        for view in footer::Entries::new(&bytes, salt) {
+            next.header_bytes += view.header_len();
+            let end = blocks(view.header_len() as u64 + view.body_len());
+            let end = view.block().saturating_add(u32::try_from(end).unwrap_or(u32::MAX));
+            if view.block() >= cursor.block
+                && let Some(header) = view.to_header()
+            {
+                records.push((header, view.block()));
+            }
+            next.block = next.block.max(end);
+        }
+        Ok((records, next))
+    }
+
+    fn live_entry(&self, segment: &Segment, header: &RecordHeader, block: u32) -> Option<Entry> {
+        let location = header.location(segment.id(), block);
+        let found =
+            self.state.table.peek(self.state.table.hash(&header.name), |slot| slot.location == location);
+        let (_, true) = found? else { return None };
+        Some(Entry {
+            sequence: header.sequence,
+            name: header.name.clone(),
+            location,
+            created_ms: header.created_ms,
+            body_checksum: header.body_checksum,
+        })
+    }
+
+    /// Applies the changes batch by batch. False when there was no time for all of them; they are pulled again then.
+    fn apply_paced(
+        &self,
+        index: &dyn Index,
+        changes: &[Change],
+        pace: &dyn Fn() -> Pace,
+    ) -> Result<bool, IndexError> {
+        for batch in changes.chunks(BATCH) {
+            let began = Instant::now();
+            index.apply(batch)?;
+            self.state.budget.set_index_bytes(index.disk_bytes()?);
+            match pace() {
+                Pace::Slow => std::thread::sleep(began.elapsed() * (SHARE - 1)),
+                Pace::Fast => {}
+                Pace::Stop => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn save_recency(&mut self, at_most: usize) {
+        let index = self.state.index();
+        let mut resume = 0;
+        for _ in 0..at_most {
+            let Some((group, rows)) = self.state.table.next_changed_group(&mut resume) else { break };
+            if let Err(error) = index.put_recency(group, &rows) {
+                return self.give_up(&error);
+            }
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        let index = self.state.index();
+        let row = |(segment, cursor): (&u32, &Cursor)| Progress { segment: *segment, block: cursor.block };
+        let progress: Vec<Progress> = self.cursors.iter().map(row).collect();
+        let done = index.checkpoint(&progress).and_then(|()| index.disk_bytes());
+        match done {
+            Ok(bytes) => {
+                self.state.budget.set_index_bytes(bytes);
+                self.state.metrics.index_bytes.set(gauge(bytes));
+            }
+            Err(error) => self.give_up(&error),
+        }
+    }
+
+    fn give_up(&mut self, error: &IndexError) {
+        self.state.metrics.store_errors.with_label_values(&["index"]).inc();
+        replace_index(&self.state, error);
+        self.cursors.clear();
+    }
+}

@@ -1,0 +1,75 @@
+//! Listings: names in order from the index, each checked against the table.
+
+use std::sync::Arc;
+
+use super::Cache;
+use super::error::CacheError;
+use super::indexer::catch_up;
+use crate::index::Entry;
+use crate::key::{Namespace, ObjectKey};
+use crate::object::{ETag, ObjectInfo};
+
+/// One row of a listing.
+#[derive(Clone, Debug)]
+pub struct ListedObject {
+    /// The object's key.
+    pub key: ObjectKey,
+    /// Its properties.
+    pub info: ObjectInfo,
+}
+
+impl Cache {
+    /// Up to `limit` objects of `namespace` whose keys start with `prefix` and are greater than `after`,
+    /// in byte order of their keys. Everything that was answered before the call is in it.
+    ///
+    /// # Errors
+    /// `Io` when the index cannot be read.
+    pub async fn list(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ListedObject>, CacheError> {
+        let state = Arc::clone(&self.state);
+        let indexer = Arc::clone(self.workers.indexer());
+        let (namespace, prefix, mut after) = (namespace.clone(), prefix.to_owned(), after.map(str::to_owned));
+        let work = move || {
+            catch_up(&indexer);
+            let mut rows = Vec::new();
+            while rows.len() < limit {
+                let missing = limit - rows.len();
+                let index = state.index();
+                let page = index.list(&namespace, &prefix, after.as_deref(), missing);
+                let page = page.map_err(std::io::Error::other)?;
+                let last = page.len() < missing;
+                after = page.last().map(|entry| entry.name.key.as_str().to_owned()).or(after);
+                // The index runs behind: what the table does not have any more is gone.
+                let current = |entry: &Entry| {
+                    let found = state.table.peek(state.table.hash(&entry.name), |_| ());
+                    found.is_some_and(|(slot, ())| slot.sequence == entry.sequence)
+                };
+                rows.extend(page.into_iter().filter(current).map(ListedObject::from));
+                if last {
+                    break;
+                }
+            }
+            Ok(rows)
+        };
+        let listed: Result<_, std::io::Error> =
+            tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?;
+        Ok(listed?)
+    }
+}
+
+impl From<Entry> for ListedObject {
+    fn from(entry: Entry) -> Self {
+        let info = ObjectInfo {
+            length: entry.location.body_len,
+            etag: ETag(entry.body_checksum),
+            created_ms: entry.created_ms,
+            sequence: entry.sequence,
+        };
+        Self { key: entry.name.key, info }
+    }
+}

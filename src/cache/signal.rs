@@ -1,0 +1,107 @@
+//! How threads of the cache wake each other: a worker's alarm, and the sync that writers wait for.
+
+use std::io;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+/// Wakes a worker thread, or tells it to stop.
+#[derive(Default)]
+pub(super) struct WakeUp {
+    state: Mutex<Wake>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Wake {
+    rung: bool,
+    stopped: bool,
+}
+
+impl WakeUp {
+    /// Wakes the worker.
+    pub(super) fn ring(&self) {
+        let mut state = self.state.lock();
+        if !state.rung {
+            state.rung = true;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Tells the worker to stop.
+    pub(super) fn stop(&self) {
+        self.state.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// Sleeps until woken, or for `at_most`. False when the worker is to stop.
+    pub(super) fn sleep(&self, at_most: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.rung && !state.stopped {
+            self.changed.wait_for(&mut state, at_most);
+        }
+        state.rung = false;
+        !state.stopped
+    }
+}
+
+/// Joins writers that wait for durability into one sync.
+pub(super) struct SyncSignal {
+    /// Rung when a writer waits.
+    pub(super) wake: WakeUp,
+    requested: Mutex<u64>,
+    /// One sync at a time: a second one would find nothing left to do and promise too early.
+    running: Mutex<()>,
+    done: watch::Sender<Done>,
+}
+
+/// The newest request that a sync has covered, and what came of it.
+#[derive(Clone, Default)]
+struct Done {
+    covered: u64,
+    failure: Option<io::ErrorKind>,
+}
+
+impl Default for SyncSignal {
+    fn default() -> Self {
+        Self {
+            wake: WakeUp::default(),
+            requested: Mutex::new(0),
+            running: Mutex::new(()),
+            done: watch::Sender::new(Done::default()),
+        }
+    }
+}
+
+impl SyncSignal {
+    /// Waits for a sync that begins after this call.
+    ///
+    /// # Errors
+    /// What that sync failed with.
+    pub(super) async fn wait_for_next(&self) -> io::Result<()> {
+        let mut done = self.done.subscribe();
+        let mine = {
+            let mut requested = self.requested.lock();
+            *requested += 1;
+            *requested
+        };
+        self.wake.ring();
+        let result = done.wait_for(|done| done.covered >= mine).await;
+        match result.map(|done| done.failure) {
+            Ok(None) => Ok(()),
+            Ok(Some(kind)) => Err(kind.into()),
+            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Runs one sync for everybody who waits now.
+    pub(super) fn run(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let _one_at_a_time = self.running.lock();
+        let covered = *self.requested.lock();
+        let result = sync();
+        let failure = result.as_ref().err().map(io::Error::kind);
+        self.done.send_replace(Done { covered, failure });
+        result
+    }
+}

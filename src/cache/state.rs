@@ -1,0 +1,187 @@
+//! What all parts of a cache share, and the small steps that several of them take.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use quick_cache::Weighter;
+
+use super::CacheOptions;
+use super::budget::Budget;
+use super::directory::DataDirectory;
+use super::flight::{BufferPool, FlightBudget};
+use super::signal::{SyncSignal, WakeUp};
+use crate::blobs::{Location, SegmentStore};
+use crate::config::Durability;
+use crate::index::table::Slot;
+use crate::index::{Index, Table};
+use crate::metrics::Metrics;
+use crate::object::ObjectInfo;
+
+/// A body in the memory tier.
+#[derive(Clone)]
+pub(super) struct HotObject {
+    pub(super) info: ObjectInfo,
+    pub(super) body: Bytes,
+}
+
+/// Weighs an object in the memory tier by its bytes.
+#[derive(Clone)]
+pub(super) struct ByBytes;
+
+impl Weighter<u64, HotObject> for ByBytes {
+    fn weight(&self, _: &u64, object: &HotObject) -> u64 {
+        object.body.len() as u64 + 128
+    }
+}
+
+/// The memory tier: by sequence number, so that an overwritten object is never found in it.
+pub(super) type MemoryTier = quick_cache::sync::Cache<u64, HotObject, ByBytes>;
+
+/// What all parts of a cache share.
+pub(super) struct State {
+    pub(super) options: CacheOptions,
+    pub(super) directory: DataDirectory,
+    pub(super) store: SegmentStore,
+    pub(super) table: Table,
+    /// Replaced as a whole when an engine fails.
+    pub(super) index: RwLock<Arc<dyn Index>>,
+    pub(super) index_on_disk: AtomicBool,
+    pub(super) budget: Budget,
+    pub(super) flight: FlightBudget,
+    pub(super) buffers: BufferPool,
+    pub(super) memory_tier: MemoryTier,
+    pub(super) metrics: Metrics,
+    pub(super) ready: AtomicBool,
+    /// Sequence numbers of records that died and that the index may still have.
+    pub(super) dead: Mutex<Vec<u64>>,
+    pub(super) sync: SyncSignal,
+    pub(super) evict: WakeUp,
+    /// One eviction at a time: two would each evict for the same bytes.
+    pub(super) evicting: Mutex<()>,
+    sequence: AtomicU64,
+    started: Instant,
+    slow_until_ms: AtomicU64,
+}
+
+/// An append slower than this is a disk that makes writers wait; for a while none is done on a request's thread.
+const SLOW_APPEND: Duration = Duration::from_millis(4);
+const SLOW_PAUSE: Duration = Duration::from_secs(1);
+
+impl State {
+    pub(super) fn new(
+        options: CacheOptions,
+        directory: DataDirectory,
+        store: SegmentStore,
+        index: Arc<dyn Index>,
+        metrics: Metrics,
+    ) -> Self {
+        let budget = Budget::new(options.capacity, options.min_free_disk, store.clone());
+        // Segment numbers only grow, so numbers that start from the next one are above any that was ever used; 36 bits
+        // below it last for 68 thousand million writes by one process.
+        let first_sequence = u64::from(store.next_segment_id()) << 36;
+        let objects = usize::try_from(options.memory_tier / (16 << 10)).unwrap_or(usize::MAX).max(16);
+        metrics.capacity_bytes.set(gauge(options.capacity));
+        Self {
+            budget,
+            flight: FlightBudget::new(options.memory_budget),
+            buffers: BufferPool::default(),
+            memory_tier: MemoryTier::with_weighter(objects, options.memory_tier, ByBytes),
+            table: Table::new(),
+            index: RwLock::new(index),
+            index_on_disk: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+            dead: Mutex::default(),
+            sync: SyncSignal::default(),
+            evict: WakeUp::default(),
+            evicting: Mutex::new(()),
+            sequence: AtomicU64::new(first_sequence),
+            started: Instant::now(),
+            slow_until_ms: AtomicU64::new(0),
+            options,
+            directory,
+            store,
+            metrics,
+        }
+    }
+
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub(super) fn index(&self) -> Arc<dyn Index> {
+        Arc::clone(&self.index.read())
+    }
+
+    /// Lets go of a record that the table no longer points at.
+    pub(super) fn forget(&self, sequence: u64, location: Location) {
+        self.dead.lock().push(sequence);
+        self.store.release(location);
+    }
+
+    /// Lets go of a record that a newer one of the same object replaced.
+    pub(super) fn forget_replaced(&self, old: &Slot) {
+        self.dead.lock().push(old.sequence);
+        self.store.release_replaced(old.location, old.hash.0);
+    }
+
+    /// Drops a record that turned out to be damaged. Nothing happens when it was removed in the meantime: then it was
+    /// not damaged but gone.
+    pub(super) fn drop_damaged(&self, slot: &Slot, what: &str) {
+        let unchanged = crate::object::Precondition::Unchanged(slot.sequence);
+        if let Ok(Some(slot)) = self.table.remove(slot.hash, unchanged) {
+            let Location { segment, block, .. } = slot.location;
+            tracing::warn!(segment, block, sequence = slot.sequence, what, "damaged record dropped");
+            self.metrics.damaged.inc();
+            self.forget(slot.sequence, slot.location);
+        }
+    }
+
+    /// Waits until everything written so far is durable, where the configuration asks for that.
+    ///
+    /// # Errors
+    /// The sync's.
+    pub(super) async fn committed(&self) -> io::Result<()> {
+        match self.options.durability {
+            Durability::Periodic => Ok(()),
+            Durability::Commit => self.sync.wait_for_next().await,
+        }
+    }
+
+    /// True while appends are quick enough for a thread that serves requests.
+    pub(super) fn appends_are_quick(&self) -> bool {
+        self.slow_until_ms.load(Ordering::Relaxed) <= self.uptime_ms()
+    }
+
+    /// Notes how long an append took.
+    pub(super) fn note_append(&self, took: Duration) {
+        self.metrics.append_seconds.observe(took.as_secs_f64());
+        if took > SLOW_APPEND {
+            let pause = u64::try_from(SLOW_PAUSE.as_millis()).unwrap_or(u64::MAX);
+            self.slow_until_ms.store(self.uptime_ms() + pause, Ordering::Relaxed);
+        }
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Sets the gauges that describe the store.
+    pub(super) fn update_gauges(&self) {
+        self.metrics.stored_objects.set(gauge(self.table.objects()));
+        self.metrics.stored_bytes.set(gauge(self.table.bytes()));
+        self.metrics.disk_bytes.set(gauge(self.budget.used()));
+    }
+}
+
+/// A byte count as a gauge takes it.
+pub(super) fn gauge(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,363 @@
+//! An upload under way: gathered in memory up to a size, beyond that streamed into a file of its own.
+//!
+//! Order of things: reserve room → take the bytes → append → publish under the precondition → (with
+//! `durability = "commit"`) wait for the sync. Whatever ends an upload before it is published undoes all of it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use twox_hash::XxHash3_128;
+
+use super::budget::Reservation;
+use super::error::CacheError;
+use super::evict;
+use super::flight::FlightPermit;
+use super::state::State;
+use crate::blobs::record::header_len;
+use crate::blobs::{Location, RecordHeader, SoloWriter};
+use crate::index::table::{Inserted, NameHash};
+use crate::key::ObjectName;
+use crate::object::{ETag, ObjectInfo, Precondition};
+
+/// Largest body gathered in memory; larger ones get a file of their own.
+pub(super) const GATHER_BYTES: u64 = 8 << 20;
+/// Memory taken at a time for a body of unknown length, and the size of a write to a solo file.
+const STEP_BYTES: u64 = 1 << 20;
+/// Largest record appended on the thread that serves the request.
+const INLINE_BYTES: u64 = 256 << 10;
+
+/// How an upload is to be stored.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PutOptions {
+    /// Body length in bytes where the client declared one.
+    pub declared_length: Option<u64>,
+    /// Checked when the upload begins, to fail early, and again, atomically, when it is committed.
+    pub precondition: Precondition,
+    /// Largest body to take, in bytes, where it differs from the cache's own limit.
+    pub max_length: Option<u64>,
+}
+
+/// What a committed upload did.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored {
+    /// Properties of the stored object.
+    pub info: ObjectInfo,
+    /// True when there was no object of this name before.
+    pub created: bool,
+}
+
+/// An upload under way. Dropped without [`Upload::commit`], it leaves no trace.
+pub struct Upload {
+    state: Arc<State>,
+    name: ObjectName,
+    options: PutOptions,
+    limit: u64,
+    received: u64,
+    /// Bytes not yet written, or all of them while the body is gathered.
+    chunks: Vec<Bytes>,
+    in_chunks: u64,
+    permit: FlightPermit,
+    permitted: u64,
+    reservation: Option<Reservation>,
+    reserved: u64,
+    solo: Option<Solo>,
+}
+
+/// A solo file, or the write to it that is under way.
+enum Solo {
+    Idle(Box<SoloWriter>),
+    Writing(JoinHandle<io::Result<Box<SoloWriter>>>),
+}
+
+impl Upload {
+    pub(super) async fn begin(
+        state: Arc<State>,
+        name: ObjectName,
+        options: PutOptions,
+    ) -> Result<Self, CacheError> {
+        let limit = options.max_length.unwrap_or(state.options.max_object_size);
+        if options.declared_length.is_some_and(|length| length > limit) {
+            return Err(CacheError::TooLarge { limit });
+        }
+        if options.precondition != Precondition::None {
+            if !state.is_ready() {
+                return Err(CacheError::Loading);
+            }
+            let present = state.table.peek(state.table.hash(&name), |slot| slot.sequence);
+            let holds = match options.precondition {
+                Precondition::None => true,
+                Precondition::Absent => present.is_none(),
+                Precondition::Unchanged(sequence) => present.is_some_and(|(_, found)| found == sequence),
+            };
+            if !holds {
+                return Err(CacheError::PreconditionFailed);
+            }
+        }
+        let mut upload = Self {
+            state,
+            name,
+            options,
+            limit,
+            received: 0,
+            chunks: Vec::new(),
+            in_chunks: 0,
+            permit: FlightPermit::default(),
+            permitted: 0,
+            reservation: None,
+            reserved: 0,
+            solo: None,
+        };
+        let expected = options.declared_length.unwrap_or(0);
+        upload.reserve(expected).await?;
+        if expected > GATHER_BYTES {
+            upload.permit(2 * STEP_BYTES)?;
+            upload.open_solo().await?;
+        } else {
+            // An empty body, too, costs a little to handle.
+            upload.permit(expected.max(4096))?;
+        }
+        Ok(upload)
+    }
+
+    /// Takes the next part of the body.
+    ///
+    /// # Errors
+    /// `TooLarge`, `LengthMismatch` (more than declared), `NoSpace`, `Overloaded`, `Io`. The upload is over then.
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), CacheError> {
+        self.received += chunk.len() as u64;
+        if self.received > self.limit {
+            return Err(CacheError::TooLarge { limit: self.limit });
+        }
+        if let Some(declared) = self.options.declared_length.filter(|declared| self.received > *declared) {
+            return Err(CacheError::LengthMismatch { declared, received: self.received });
+        }
+        if self.received > self.reserved {
+            self.reserve((self.received + STEP_BYTES).min(self.limit)).await?;
+        }
+        self.in_chunks += chunk.len() as u64;
+        self.chunks.push(chunk);
+        if self.solo.is_some() {
+            if self.in_chunks >= STEP_BYTES {
+                self.write_chunks().await?;
+            }
+        } else if self.in_chunks > self.permitted {
+            // Only a body of unknown length gets here: one that was declared has its permit.
+            let more = self.state.flight.take(STEP_BYTES).filter(|_| self.in_chunks <= GATHER_BYTES);
+            match more {
+                Some(more) => {
+                    self.permit.join(more);
+                    self.permitted += STEP_BYTES;
+                }
+                None => {
+                    self.open_solo().await?;
+                    self.write_chunks().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes the object, all or nothing.
+    ///
+    /// # Errors
+    /// `LengthMismatch`, `PreconditionFailed`, `NoSpace`, `Io`.
+    pub async fn commit(mut self) -> Result<Stored, CacheError> {
+        if let Some(declared) = self.options.declared_length.filter(|declared| *declared != self.received) {
+            return Err(CacheError::LengthMismatch { declared, received: self.received });
+        }
+        let sequence = self.state.next_sequence();
+        let (header, location) = if self.solo.is_some() {
+            self.write_chunks().await?;
+            let writer = self.take_idle_solo().await?;
+            let finished = blocking(move || writer.finish(sequence, now_ms())).await;
+            finished.map_err(|error| self.write_failed(error))?
+        } else {
+            self.append(sequence).await?
+        };
+        let hash = self.state.table.hash(&self.name);
+        let created = publish(&self.state, hash, sequence, location, self.options.precondition)?;
+        self.state.committed().await?;
+        let info = ObjectInfo {
+            length: header.body_len,
+            etag: ETag(header.body_checksum),
+            created_ms: header.created_ms,
+            sequence,
+        };
+        Ok(Stored { info, created })
+    }
+
+    async fn append(&mut self, sequence: u64) -> Result<(RecordHeader, Location), CacheError> {
+        let body = std::mem::take(&mut self.chunks);
+        let (name, body_len, state) = (self.name.clone(), self.received, Arc::clone(&self.state));
+        let work = move || {
+            let body_checksum = match &body[..] {
+                [whole] => XxHash3_128::oneshot(whole),
+                parts => {
+                    let mut hasher = XxHash3_128::new();
+                    parts.iter().for_each(|part| hasher.write(part));
+                    hasher.finish_128()
+                }
+            };
+            let header = RecordHeader { sequence, name, body_len, created_ms: now_ms(), body_checksum };
+            let began = Instant::now();
+            let location = match state.store.append(&header, &body) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    evict::relieve_disk(&state, 2 * state.options.disk_cost_of(body_len))?;
+                    state.store.append(&header, &body)?
+                }
+                other => other?,
+            };
+            state.note_append(began.elapsed());
+            Ok((header, location))
+        };
+        let appended = if self.received <= INLINE_BYTES && self.state.appends_are_quick() {
+            work()
+        } else {
+            blocking(work).await
+        };
+        appended.map_err(|error| self.write_failed(error))
+    }
+
+    /// Makes the reservation cover a body of `length` bytes.
+    async fn reserve(&mut self, length: u64) -> Result<(), CacheError> {
+        let wanted = self.state.options.disk_cost_of(length + u64::from(header_len(&self.name)));
+        let have = self.state.options.disk_cost_of(self.reserved);
+        let missing = if self.reservation.is_some() { wanted.saturating_sub(have) } else { wanted };
+        let budget = &self.state.budget;
+        let granted = match &mut self.reservation {
+            Some(reservation) => budget.extend(reservation, missing),
+            none => {
+                *none = budget.reserve(missing);
+                none.is_some()
+            }
+        };
+        if !granted {
+            let state = Arc::clone(&self.state);
+            let room = blocking(move || evict::make_room(&state, missing)).await?;
+            let Some(room) = room else {
+                self.state.evict.ring();
+                return Err(CacheError::NoSpace { wanted: length });
+            };
+            match &mut self.reservation {
+                Some(reservation) => reservation.join(room),
+                none => *none = Some(room),
+            }
+        }
+        self.reserved = length;
+        if self.state.budget.committed() > self.state.budget.high_mark() {
+            self.state.evict.ring();
+        }
+        Ok(())
+    }
+
+    fn permit(&mut self, bytes: u64) -> Result<(), CacheError> {
+        let Some(permit) = self.state.flight.take(bytes) else {
+            self.state.metrics.refused.with_label_values(&["memory"]).inc();
+            return Err(CacheError::Overloaded);
+        };
+        self.permit.join(permit);
+        self.permitted += bytes;
+        Ok(())
+    }
+
+    async fn open_solo(&mut self) -> Result<(), CacheError> {
+        let (store, name) = (self.state.store.clone(), self.name.clone());
+        let created = blocking(move || store.create_solo(name)).await;
+        self.solo = Some(Solo::Idle(Box::new(created.map_err(|error| self.write_failed(error))?)));
+        Ok(())
+    }
+
+    /// Starts to write the gathered chunks, once the write before them is done: one is written while the next arrives.
+    async fn write_chunks(&mut self) -> Result<(), CacheError> {
+        let mut writer = self.take_idle_solo().await?;
+        let chunks = std::mem::take(&mut self.chunks);
+        self.in_chunks = 0;
+        let state = Arc::clone(&self.state);
+        let write = move || {
+            match writer.write(&chunks) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    evict::relieve_disk(&state, GATHER_BYTES)?;
+                    writer.write(&chunks)?;
+                }
+                other => other?,
+            }
+            Ok(writer)
+        };
+        self.solo = Some(Solo::Writing(tokio::task::spawn_blocking(write)));
+        Ok(())
+    }
+
+    async fn take_idle_solo(&mut self) -> Result<Box<SoloWriter>, CacheError> {
+        match self.solo.take() {
+            Some(Solo::Idle(writer)) => Ok(writer),
+            Some(Solo::Writing(task)) => {
+                let written = task.await.map_err(io::Error::other).and_then(|written| written);
+                written.map_err(|error| self.write_failed(error))
+            }
+            None => Err(io::Error::other("the upload has failed before").into()),
+        }
+    }
+
+    fn write_failed(&self, error: io::Error) -> CacheError {
+        self.state.metrics.store_errors.with_label_values(&["write"]).inc();
+        if error.kind() == io::ErrorKind::StorageFull {
+            self.state.evict.ring();
+            return CacheError::NoSpace { wanted: self.received };
+        }
+        error.into()
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // A write under way cannot be stopped; its room stays taken until its file is gone.
+        if let (Some(Solo::Writing(task)), Ok(runtime)) =
+            (self.solo.take(), tokio::runtime::Handle::try_current())
+        {
+            let held = (self.reservation.take(), std::mem::take(&mut self.permit));
+            runtime.spawn(async move {
+                drop(task.await);
+                drop(held);
+            });
+        }
+    }
+}
+
+/// Makes a written record the current one of its object. True when there was none before.
+fn publish(
+    state: &State,
+    hash: NameHash,
+    sequence: u64,
+    location: Location,
+    precondition: Precondition,
+) -> Result<bool, CacheError> {
+    match state.table.insert(hash, sequence, location, precondition) {
+        Ok(Inserted::Created) => Ok(true),
+        Ok(Inserted::Replaced(old)) => {
+            state.forget_replaced(&old);
+            Ok(false)
+        }
+        Ok(Inserted::Superseded) => {
+            state.forget(sequence, location);
+            Ok(false)
+        }
+        Err(_) => {
+            // The record must not be found by a later start either.
+            state.store.kill(&location)?;
+            state.forget(sequence, location);
+            Err(CacheError::PreconditionFailed)
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

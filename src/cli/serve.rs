@@ -1,0 +1,105 @@
+//! `larder serve`: configuration, logging, runtime, the lines at start, signals, and then the server.
+//!
+//! Owns what a person sees at start and at a failure. The server itself is `app`'s.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{CliError, hints, print};
+use crate::app::App;
+use crate::config::{Config, Input};
+use crate::{logging, server};
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// `Config` before anything is touched; `Run` when the server cannot start or fails.
+pub(super) fn run(input: &Input) -> Result<(), CliError> {
+    let config = input.load_for_serving()?.config;
+    logging::init(config.log_format, &config.log_level)
+        .map_err(|error| CliError::run("cannot set up logging", &error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::run("cannot start the runtime", &error))?;
+    runtime.block_on(serve(&config))
+}
+
+async fn serve(config: &Config) -> Result<(), CliError> {
+    let signals = Signals::new().map_err(|error| CliError::run("cannot listen to signals", &error))?;
+    let cannot_start = |error: &dyn std::error::Error| CliError::run("cannot start", error);
+    let listener = server::bind(config.listen).map_err(|error| cannot_start(&error))?;
+    let bound = listener.local_addr().map_err(|error| cannot_start(&error))?;
+    let app = App::build(config).map_err(|error| cannot_start(&error))?;
+    // Who starts it without a stdout wants a server all the same.
+    if let Err(error) = print(&start_lines(bound, &config.data_dir)) {
+        tracing::warn!(%error, %bound, "listening, but could not say so");
+    }
+    app.serve(listener, signals.stop()).await.map_err(|error| CliError::run("the server failed", &error))
+}
+
+/// The two signals that stop a server: from a supervisor and from a terminal.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Ends at the first signal. A second one ends the process at once: whoever sends it does not want to wait
+    /// for requests under way, and the store stands being killed.
+    async fn stop(mut self) {
+        self.next().await;
+        tracing::info!("told to stop: requests under way may finish, a second signal ends them");
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!("stopped by a second signal");
+            std::process::exit(1);
+        });
+    }
+}
+
+/// What to know and what to paste, once the server can be reached. Line one has the address, for scripts.
+fn start_lines(bound: SocketAddr, data_dir: &Path) -> String {
+    let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let urls = hints::urls(bound);
+    let mut text = format!("larder listens on http://{bound}, data in {}\n", data_dir.display());
+    if let Some((first, others)) = urls.split_first() {
+        text.push_str("Point sccache at it:\n");
+        for line in hints::exports(&hints::sccache(first, None)).lines() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {line}");
+        }
+        if !others.is_empty() {
+            let _ = writeln!(text, "Other addresses: {}", others.join(" "));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_lines_name_the_bound_address_and_what_to_paste() {
+        let text = start_lines("127.0.0.1:4227".parse().unwrap(), Path::new("/srv/larder"));
+        assert_eq!(text.lines().next(), Some("larder listens on http://127.0.0.1:4227, data in /srv/larder"));
+        assert!(text.contains("export SCCACHE_WEBDAV_ENDPOINT='http://127.0.0.1:4227'"), "{text}");
+        assert!(!text.contains("Other addresses"), "{text}");
+    }
+}

@@ -1,0 +1,175 @@
+//! The table of keys. File keys, `LARDER_*` variables, flags, `--help` and the README's table come from it.
+//!
+//! Owns each key's name, form and help; the default is the field's value in [`Config::default`]. Knows nothing
+//! of sources or of rules between keys.
+
+use super::quantity::{Size, Time};
+use super::value::{Address, Count, Directory, Filter, Form, OneOf, Optional};
+use super::{Anonymous, Config, Durability, LogFormat, NamespaceConfig, Verify};
+
+/// One scalar setting.
+pub struct Key {
+    /// Name in the file, for example `data_dir`.
+    pub name: &'static str,
+    /// What it does, one sentence or two, units included.
+    pub help: &'static str,
+    /// True when TOML writes the value without quotes.
+    pub bare: bool,
+    placeholder: fn() -> String,
+    get: fn(&Config) -> Option<String>,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+/// One setting of a `[namespaces.NAME]` table.
+pub struct NamespaceKey {
+    /// Name in the table.
+    pub name: &'static str,
+    /// What it does.
+    pub help: &'static str,
+    get: fn(&NamespaceConfig) -> Option<String>,
+    set: fn(&mut NamespaceConfig, &str) -> Result<(), String>,
+}
+
+impl Key {
+    /// The key of this name, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// The environment variable, for example `LARDER_DATA_DIR`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("LARDER_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// The flag without its dashes, for example `data-dir`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// Stands for the value in help texts: `SIZE`, `DURATION` or the choices.
+    #[must_use]
+    pub fn placeholder(&self) -> String {
+        (self.placeholder)()
+    }
+
+    /// The key's value as text; `None` where it is not set and has no default.
+    #[must_use]
+    pub fn get(&self, config: &Config) -> Option<String> {
+        (self.get)(config)
+    }
+
+    /// Reads `text` into `config`.
+    ///
+    /// # Errors
+    /// What is wrong with `text` and what to write instead.
+    pub fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+        (self.set)(config, text.trim())
+    }
+}
+
+impl NamespaceKey {
+    /// The key of this name, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        NAMESPACE_KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// The key's value as text; `None` where it is not set.
+    #[must_use]
+    pub fn get(&self, namespace: &NamespaceConfig) -> Option<String> {
+        (self.get)(namespace)
+    }
+
+    /// Reads `text` into `namespace`.
+    ///
+    /// # Errors
+    /// What is wrong with `text` and what to write instead.
+    pub fn set(&self, namespace: &mut NamespaceConfig, text: &str) -> Result<(), String> {
+        (self.set)(namespace, text.trim())
+    }
+}
+
+macro_rules! keys {
+    ($($field:ident: $form:ty = $help:literal;)*) => {
+        /// Every scalar key, in the order of the documentation.
+        pub const KEYS: &[Key] = &[$(Key {
+            name: stringify!($field),
+            help: $help,
+            bare: <$form as Form>::BARE,
+            placeholder: <$form as Form>::placeholder,
+            get: |config| <$form as Form>::print(&config.$field),
+            set: |config, text| {
+                config.$field = <$form as Form>::parse(text)?;
+                Ok(())
+            },
+        },)*];
+
+        /// Does not compile when a field of [`Config`] is missing in the table.
+        const _: fn(Config) = |Config { $($field: _,)* namespaces: _ }| ();
+    };
+}
+
+macro_rules! namespace_keys {
+    ($($field:ident: $form:ty = $help:literal;)*) => {
+        /// Every key of a `[namespaces.NAME]` table.
+        pub const NAMESPACE_KEYS: &[NamespaceKey] = &[$(NamespaceKey {
+            name: stringify!($field),
+            help: $help,
+            get: |namespace| <$form as Form>::print(&namespace.$field),
+            set: |namespace, text| {
+                namespace.$field = <$form as Form>::parse(text)?;
+                Ok(())
+            },
+        },)*];
+
+        const _: fn(NamespaceConfig) = |NamespaceConfig { $($field: _,)* }| ();
+    };
+}
+
+keys! {
+    listen: Address =
+        "Address and port to listen on. Any but loopback needs `anonymous`.";
+    data_dir: Directory =
+        "Directory of the store, made if missing. One server at a time.";
+    capacity: Size =
+        "Most that the data directory may take, in disk blocks, index included. At least 16MiB.";
+    min_free_disk: Size =
+        "Left free on the file system, whatever the capacity.";
+    max_object_size: Size =
+        "Largest object; a larger one is refused with 413. Not above capacity, which also caps the default.";
+    durability: OneOf<Durability> =
+        "periodic: synced every second, so a power cut may take the last second. commit: synced before \
+         each answer. Both survive kill -9.";
+    verify: OneOf<Verify> =
+        "When a body is checked against its checksum: first (its first read after a start, and by a \
+         background scrub) or always.";
+    memory_budget: Size =
+        "Memory for bodies in flight, up and down; beyond it requests get 503 at once. At least 16MiB.";
+    memory_tier: Size =
+        "Memory for small and hot objects; 0 turns it off.";
+    max_connections: Count =
+        "Connections served at once.";
+    header_timeout: Time =
+        "Time a client has to send a request's head.";
+    body_timeout: Time =
+        "Time without progress after which a body, up or down, is given up.";
+    idle_timeout: Time =
+        "Time an idle connection is kept. Keep it at minutes: clients reuse connections between crates.";
+    drain_timeout: Time =
+        "Time that requests under way get at shutdown.";
+    anonymous: Optional<OneOf<Anonymous>> =
+        "What callers without a token may do. Not set: everything, but only over loopback.";
+    log_format: OneOf<LogFormat> =
+        "How log lines are written to stderr.";
+    log_level: Filter =
+        "off, error, warn, info, debug, trace, or by module as in info,larder::cache=debug. debug logs each \
+         request.";
+}
+
+namespace_keys! {
+    max_object_size: Optional<Size> =
+        "Largest object of this namespace, where it differs from the server's.";
+}

@@ -1,0 +1,146 @@
+//! Rules that one value cannot show: limits, values that contradict each other, the data directory.
+//!
+//! Owns what makes a well-formed configuration a wrong one. Knows nothing of how values are written.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::Access;
+
+use super::load::Draft;
+use super::quantity::Size;
+use super::value::Form;
+
+/// Below this the store's own segments and index leave no room for objects. In bytes.
+pub const MIN_CAPACITY: u64 = 16 << 20;
+/// One gathered body (8 MiB) up and one down at the same time. In bytes.
+pub const MIN_MEMORY_BUDGET: u64 = 16 << 20;
+
+/// Checks every rule that needs no look at the machine.
+pub(super) fn between_keys(draft: &mut Draft) {
+    limits(draft);
+    object_sizes(draft);
+    exposure(draft);
+}
+
+fn limits(draft: &mut Draft) {
+    if draft.is_sound("capacity") && draft.config.capacity < MIN_CAPACITY {
+        let found = size(draft.config.capacity);
+        draft
+            .problem_with("capacity", format!("{found} is too small: write at least {}", size(MIN_CAPACITY)));
+    }
+    if draft.is_sound("memory_budget") && draft.config.memory_budget < MIN_MEMORY_BUDGET {
+        let found = size(draft.config.memory_budget);
+        let least = size(MIN_MEMORY_BUDGET);
+        draft.problem_with(
+            "memory_budget",
+            format!("{found} cannot hold a body up and a body down: write at least {least}"),
+        );
+    }
+    if draft.is_sound("max_connections") && draft.config.max_connections == 0 {
+        draft.problem_with("max_connections", "0 would refuse everyone: write at least 1".to_owned());
+    }
+    let times = [
+        ("header_timeout", draft.config.header_timeout, "10s"),
+        ("body_timeout", draft.config.body_timeout, "30s"),
+        ("idle_timeout", draft.config.idle_timeout, "5m"),
+    ];
+    for (key, time, usual) in times {
+        if draft.is_sound(key) && time == Duration::ZERO {
+            draft.problem_with(key, format!("0 would cut every connection: write a time such as {usual}"));
+        }
+    }
+}
+
+fn object_sizes(draft: &mut Draft) {
+    if !draft.is_sound("capacity") {
+        return;
+    }
+    let capacity = draft.config.capacity;
+    if draft.is_default("max_object_size") {
+        // A person who only makes the cache small has said nothing about objects.
+        draft.config.max_object_size = draft.config.max_object_size.min(capacity);
+    }
+    let server = draft.is_sound("max_object_size").then_some(draft.config.max_object_size);
+    let namespaces = draft.config.namespaces.iter().filter_map(|(name, settings)| {
+        Some((format!("namespaces.{name}.max_object_size"), settings.max_object_size?))
+    });
+    let limits: Vec<_> =
+        server.map(|limit| ("max_object_size".to_owned(), limit)).into_iter().chain(namespaces).collect();
+    for (key, limit) in limits {
+        if limit > capacity {
+            let (limit, capacity) = (size(limit), size(capacity));
+            draft.problem_with(
+                &key,
+                format!("{limit} is above the capacity of {capacity}: lower it, or raise capacity"),
+            );
+        }
+    }
+}
+
+/// Nobody can be told apart yet, so opening the door has to be somebody's written decision.
+fn exposure(draft: &mut Draft) {
+    if !draft.is_sound("listen") || !draft.is_default("anonymous") {
+        return;
+    }
+    let listen = draft.config.listen;
+    if !listen.ip().to_canonical().is_loopback() {
+        draft.problem_with(
+            "listen",
+            format!(
+                "{listen} lets other machines in, without any token. On a network you trust, say what they \
+                 may do: anonymous = \"read\" or anonymous = \"read-write\" (flag --anonymous, env \
+                 LARDER_ANONYMOUS); else listen on 127.0.0.1:{}",
+                listen.port()
+            ),
+        );
+    }
+}
+
+/// Checks that the data directory is there and can be written, or can be made. Changes nothing.
+pub(super) fn data_dir(draft: &mut Draft) {
+    if !draft.is_sound("data_dir") {
+        return;
+    }
+    let dir = draft.config.data_dir.clone();
+    if let Err(reason) = usable(&dir) {
+        draft.problem_with(
+            "data_dir",
+            format!(
+                "cannot use {} ({reason}): name a directory that larder may write, or give this one to \
+                 larder's user",
+                dir.display()
+            ),
+        );
+    }
+}
+
+fn usable(dir: &Path) -> Result<(), String> {
+    let existing = nearest_existing(dir).map_err(|error| error.to_string())?;
+    let shown = existing.display();
+    if !existing.is_dir() {
+        return Err(format!("{shown} is not a directory"));
+    }
+    // Asks the kernel and not a trial file: a check leaves nothing behind even when it is killed.
+    rustix::fs::access(&existing, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| format!("{shown} cannot be written: {}", io::Error::from(error)))
+}
+
+/// The path itself or its nearest ancestor that exists: where the missing rest would be made.
+fn nearest_existing(path: &Path) -> io::Result<PathBuf> {
+    let absolute = std::path::absolute(path)?;
+    for ancestor in absolute.ancestors() {
+        match ancestor.metadata() {
+            Ok(_) => return Ok(ancestor.to_owned()),
+            // Below a regular file: the file in the way is an ancestor, and is found next.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(absolute)
+}
+
+fn size(bytes: u64) -> String {
+    Size::print(&bytes).unwrap_or_default()
+}

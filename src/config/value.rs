@@ -1,0 +1,198 @@
+//! The forms that values are written in: addresses, paths, counts, choices. Sizes and durations are beside it
+//! in `quantity`.
+//!
+//! Owns reading and printing one value, with an error that says what to write instead. Knows nothing of
+//! keys or of where a text came from. Every printed value reads back as the same value.
+
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::{Anonymous, Durability, LogFormat, Verify};
+
+/// One way to write values down.
+pub(super) trait Form {
+    /// What the text stands for.
+    type Value;
+    /// True when TOML writes such a value without quotes.
+    const BARE: bool = false;
+
+    /// Stands for the value in `--help` and in the README, for example `SIZE`.
+    fn placeholder() -> String;
+    /// Reads `text`, which is trimmed.
+    fn parse(text: &str) -> Result<Self::Value, String>;
+    /// Writes `value` so that [`Form::parse`] reads it back; `None` where no value is the value.
+    fn print(value: &Self::Value) -> Option<String>;
+}
+
+/// An IP address and a port.
+pub(super) struct Address;
+/// A directory.
+pub(super) struct Directory;
+/// A whole number.
+pub(super) struct Count;
+/// Log filter directives, as `info` or `info,larder::cache=debug`.
+pub(super) struct Filter;
+/// One word of a fixed list.
+pub(super) struct OneOf<C>(PhantomData<C>);
+/// A value that may be missing.
+pub(super) struct Optional<F>(PhantomData<F>);
+
+/// An enum with a word for each of its values.
+pub(super) trait Choice: Copy + PartialEq + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+impl Choice for Durability {
+    const WORDS: &'static [(&'static str, Self)] = &[("periodic", Self::Periodic), ("commit", Self::Commit)];
+}
+
+impl Choice for Verify {
+    const WORDS: &'static [(&'static str, Self)] = &[("first", Self::First), ("always", Self::Always)];
+}
+
+impl Choice for Anonymous {
+    const WORDS: &'static [(&'static str, Self)] = &[("read", Self::Read), ("read-write", Self::ReadWrite)];
+}
+
+impl Choice for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("human", Self::Human), ("json", Self::Json)];
+}
+
+impl Form for Address {
+    type Value = SocketAddr;
+
+    fn placeholder() -> String {
+        "ADDR:PORT".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<SocketAddr, String> {
+        text.parse().map_err(|_| {
+            format!(
+                "\"{text}\" is not an IP address and a port: write 127.0.0.1:4227 for this machine only, \
+                 0.0.0.0:4227 for every IPv4 interface or [::]:4227 for every interface"
+            )
+        })
+    }
+
+    fn print(value: &SocketAddr) -> Option<String> {
+        Some(value.to_string())
+    }
+}
+
+impl Form for Directory {
+    type Value = PathBuf;
+
+    fn placeholder() -> String {
+        "DIR".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<PathBuf, String> {
+        if text.is_empty() {
+            return Err("the path is empty: name a directory, as in /var/lib/larder".to_owned());
+        }
+        Ok(PathBuf::from(text))
+    }
+
+    fn print(value: &PathBuf) -> Option<String> {
+        Some(value.display().to_string())
+    }
+}
+
+impl Form for Count {
+    type Value = usize;
+    const BARE: bool = true;
+
+    fn placeholder() -> String {
+        "NUMBER".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<usize, String> {
+        text.parse().map_err(|_| format!("\"{text}\" is not a whole number: write digits only, as in 4096"))
+    }
+
+    fn print(value: &usize) -> Option<String> {
+        Some(value.to_string())
+    }
+}
+
+impl Form for Filter {
+    type Value = String;
+
+    fn placeholder() -> String {
+        "LEVEL".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<String, String> {
+        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+        // A bare word that is no level would name a module and silence all others: a typing error, never a wish.
+        for word in text.split(',').map(str::trim).filter(|word| !word.contains(['=', '['])) {
+            if !LEVELS.contains(&word.to_ascii_lowercase().as_str()) {
+                return Err(format!(
+                    "\"{word}\" is not a log level: write {}, or a module with its level as in \
+                     info,larder::cache=debug",
+                    LEVELS.join(", ")
+                ));
+            }
+        }
+        match tracing_subscriber::EnvFilter::try_new(text) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(error) => Err(format!(
+                "\"{text}\" is not a log filter ({error}): write a level as in info, or \
+                 info,larder::cache=debug"
+            )),
+        }
+    }
+
+    fn print(value: &String) -> Option<String> {
+        Some(value.clone())
+    }
+}
+
+impl<C: Choice> Form for OneOf<C> {
+    type Value = C;
+
+    fn placeholder() -> String {
+        C::WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>().join("|")
+    }
+
+    fn parse(text: &str) -> Result<C, String> {
+        C::WORDS.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or_else(|| {
+            let words: Vec<_> = C::WORDS.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            format!("\"{text}\" is none of the choices: write {}", words.join(" or "))
+        })
+    }
+
+    fn print(value: &C) -> Option<String> {
+        C::WORDS.iter().find(|(_, choice)| choice == value).map(|(word, _)| (*word).to_owned())
+    }
+}
+
+impl<F: Form> Form for Optional<F> {
+    type Value = Option<F::Value>;
+    const BARE: bool = F::BARE;
+
+    fn placeholder() -> String {
+        F::placeholder()
+    }
+
+    fn parse(text: &str) -> Result<Option<F::Value>, String> {
+        F::parse(text).map(Some)
+    }
+
+    fn print(value: &Option<F::Value>) -> Option<String> {
+        value.as_ref().and_then(F::print)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_level_is_not_taken_for_a_module() {
+        assert!(Filter::parse("inof").is_err_and(|error| error.contains("info")));
+        assert!(Filter::parse("info,larder::cache=debug").is_ok());
+        assert!(Filter::parse("larder=loud").is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! What surrounds every request, whatever its protocol: [`Site`] answers one request.
+//!
+//! The layers, from the outside in. Each is a plain function around the next, not a boxed service: together
+//! they cost well under a microsecond a request.
+//!
+//! 1. `record`: in-flight gauge, metrics, the one log line. Outermost, so that it sees the answers of all others.
+//! 2. `panics`: a panic becomes a 500 and a log line. Outside of all that could panic.
+//! 3. `overload`: a surplus connection gets its 503. Before anything that costs.
+//! 4. `admin` for the server's own pages, else `dispatch`: typed operation, rights, protocols.
+//!
+//! It knows nothing of sockets and time-outs (`server`) and nothing of what the protocols mean by a path.
+
+mod admin;
+mod answer;
+mod dispatch;
+mod labels;
+mod overload;
+mod panics;
+mod record;
+mod refusal;
+mod upload;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use tower::ServiceExt as _;
+
+pub use answer::Answer;
+pub use overload::RAW_REFUSAL;
+
+use crate::auth::Policy;
+use crate::cache::Cache;
+use crate::config::Anonymous;
+use crate::metrics::Metrics;
+use crate::protocol::Protocols;
+use labels::Labels;
+use record::Record;
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Address of the other end.
+    pub peer: SocketAddr,
+    /// The connection is above the limit: it is there to be told so, and for the pages that must always answer.
+    pub surplus: bool,
+}
+
+/// Everything a request can reach; clones share it.
+#[derive(Clone)]
+pub struct Site(Arc<Shared>);
+
+struct Shared {
+    protocols: Protocols,
+    policy: Policy,
+    metrics: Metrics,
+    labels: Labels,
+    admin: Router,
+    last_id: AtomicU64,
+}
+
+impl Site {
+    /// A site that serves `protocols`, and on its own pages the state of `cache` and `metrics`.
+    #[must_use]
+    pub fn new(protocols: Protocols, cache: Cache, metrics: Metrics, anonymous: Option<Anonymous>) -> Self {
+        Self(Arc::new(Shared {
+            protocols,
+            policy: Policy::new(anonymous),
+            labels: Labels::new(&metrics),
+            admin: admin::router(cache, metrics.clone()),
+            metrics,
+            last_id: AtomicU64::new(0),
+        }))
+    }
+
+    /// Answers one request. Never fails: whatever goes wrong is an answer.
+    pub async fn respond<B>(&self, request: Request<B>, caller: Caller) -> Response<Answer>
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
+    {
+        let mut record = Record::begin(&self.0, &request, caller);
+        let request = request.map(|body| upload::counted(body, &record));
+        let mut response = match panics::catch(self.route(request, caller, &mut record)).await {
+            Ok(response) => response,
+            Err(panic) => {
+                tracing::error!(request = record.id(), panic, "a request panicked, its client got a 500");
+                let text =
+                    format!("the server failed on this request; look for request {} in its log", record.id());
+                refusal::text(StatusCode::INTERNAL_SERVER_ERROR, "internal", &text)
+            }
+        };
+        if caller.surplus {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        record.answered(response.status());
+        response.map(|body| Answer::new(body, record))
+    }
+
+    async fn route(&self, request: Request<Body>, caller: Caller, record: &mut Record) -> Response<Body> {
+        let own_page = admin::owns(request.uri().path());
+        if caller.surplus && !own_page && !overload::is_exempt(&request) {
+            self.0.labels.refused_connections.inc();
+            return overload::refuse(request, &self.0.metrics);
+        }
+        if own_page {
+            record.is_admin();
+            return self.0.admin.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        }
+        dispatch::dispatch(&self.0, request, record).await
+    }
+}

@@ -1,0 +1,338 @@
+//! The table in memory: from an object's hash to its record, in exact LRU order. About 100 bytes an object.
+//!
+//! Owns recency and the rule which of two records of a name counts. Requests only ever touch this half of the
+//! index. Sharded, so that growing a shard never holds up the whole server; the order of use is exact across shards,
+//! because the shard with the oldest tail is asked for the next victim.
+
+mod shard;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use self::shard::Shard;
+use super::Recency;
+use crate::blobs::Location;
+use crate::key::ObjectName;
+use crate::object::Precondition;
+
+/// Identifies an object: a keyed 128-bit hash of its name. The key is new in every process, so that nobody can
+/// prepare two names that meet; the record's own header is compared besides.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct NameHash(pub u128);
+
+/// What the table knows of an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// The object's hash.
+    pub hash: NameHash,
+    /// The record's sequence number.
+    pub sequence: u64,
+    /// Where it lies.
+    pub location: Location,
+    /// When it was last used, microseconds since the Unix epoch.
+    pub used_us: u64,
+    /// How often it was read.
+    pub hits: u32,
+    /// True once its body was checked, or written, by this process.
+    pub verified: bool,
+}
+
+/// What an insert did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inserted {
+    /// There was no object of this name.
+    Created,
+    /// The record takes the place of this one.
+    Replaced(Slot),
+    /// A later write of the same object came first; the record is dead already.
+    Superseded,
+}
+
+/// What taking in a record found at the start did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Loaded {
+    /// It is the current record of its object now; what it replaced is dead.
+    Added(Option<Slot>),
+    /// It was known already.
+    Known,
+    /// A newer record is known, or the object was deleted meanwhile: it is dead.
+    Dead,
+}
+
+/// The table.
+pub struct Table {
+    shards: Box<[Mutex<Shard>]>,
+    /// Per shard, when its least recently used object was used; `u64::MAX` when it is empty.
+    oldest: Box<[AtomicU64]>,
+    objects: AtomicU64,
+    bytes: AtomicU64,
+    keys: (u64, u64),
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Table {
+    /// Number of parts, each behind a lock of its own.
+    pub const SHARDS: usize = 64;
+
+    /// An empty table, in the state of loading: see [`Table::finish_loading`].
+    #[must_use]
+    pub fn new() -> Self {
+        let seed = RandomState::new();
+        Self {
+            shards: (0..Self::SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
+            oldest: (0..Self::SHARDS).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            objects: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            keys: (seed.hash_one(0), seed.hash_one(1)),
+        }
+    }
+
+    /// The hash of a name.
+    #[must_use]
+    pub fn hash(&self, name: &ObjectName) -> NameHash {
+        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
+        hasher.write(name.namespace.as_str().as_bytes());
+        hasher.write_u8(0);
+        hasher.write(name.key.as_str().as_bytes());
+        NameHash(hasher.finish128().as_u128())
+    }
+
+    /// Number of objects.
+    #[must_use]
+    pub fn objects(&self) -> u64 {
+        self.objects.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all bodies.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Finds an object, counts the use, and runs `pin` before anybody can remove it.
+    pub fn get<P>(&self, hash: NameHash, pin: impl FnOnce(&Slot) -> P) -> Option<(Slot, P)> {
+        let now = now_us();
+        self.with_shard(hash, |shard| {
+            let slot = shard.touch(hash, now)?;
+            Some((slot, pin(&slot)))
+        })
+    }
+
+    /// Finds an object without counting a use; runs `pin` before anybody can remove it.
+    pub fn peek<P>(&self, hash: NameHash, pin: impl FnOnce(&Slot) -> P) -> Option<(Slot, P)> {
+        self.with_shard(hash, |shard| {
+            let slot = shard.find(hash)?;
+            Some((slot, pin(&slot)))
+        })
+    }
+
+    /// Makes a new record the current one of its object, where the precondition holds at that moment.
+    /// A record that was stored later than this one stays.
+    ///
+    /// # Errors
+    /// The precondition, when it does not hold; nothing changed then.
+    pub fn insert(
+        &self,
+        hash: NameHash,
+        sequence: u64,
+        location: Location,
+        precondition: Precondition,
+    ) -> Result<Inserted, Precondition> {
+        let slot = Slot { hash, sequence, location, used_us: now_us(), hits: 0, verified: true };
+        let inserted = self.with_shard(hash, |shard| {
+            let present = shard.find(hash);
+            check(precondition, present.as_ref())?;
+            if present.is_some_and(|present| present.sequence > sequence) {
+                return Ok(Inserted::Superseded);
+            }
+            shard.remove(hash);
+            shard.insert_newest(slot);
+            Ok(present.map_or(Inserted::Created, Inserted::Replaced))
+        })?;
+        match &inserted {
+            Inserted::Created => self.count_added(&slot),
+            Inserted::Replaced(old) => {
+                self.count_added(&slot);
+                self.count_removed(old);
+            }
+            Inserted::Superseded => {}
+        }
+        Ok(inserted)
+    }
+
+    /// Takes in a record found at the start.
+    pub fn insert_loaded(&self, slot: Slot) -> Loaded {
+        let loaded = self.with_shard(slot.hash, |shard| {
+            if shard.was_deleted(slot.hash) {
+                return Loaded::Dead;
+            }
+            match shard.find(slot.hash) {
+                Some(known) if known.location == slot.location => Loaded::Known,
+                Some(known) if known.sequence >= slot.sequence => Loaded::Dead,
+                known => {
+                    shard.remove(slot.hash);
+                    shard.insert_newest(slot);
+                    Loaded::Added(known)
+                }
+            }
+        });
+        if let Loaded::Added(replaced) = &loaded {
+            self.count_added(&slot);
+            if let Some(old) = replaced {
+                self.count_removed(old);
+            }
+        }
+        loaded
+    }
+
+    /// Puts the objects that were loaded into the order of their use, and forgets what was removed meanwhile.
+    pub fn finish_loading(&self) {
+        for (shard, oldest) in self.shards.iter().zip(&self.oldest) {
+            let mut shard = shard.lock();
+            shard.finish_loading();
+            oldest.store(shard.oldest_us(), Ordering::Release);
+        }
+    }
+
+    /// Removes an object where the precondition holds.
+    ///
+    /// # Errors
+    /// The precondition, when it does not hold.
+    pub fn remove(&self, hash: NameHash, precondition: Precondition) -> Result<Option<Slot>, Precondition> {
+        let removed = self.with_shard(hash, |shard| {
+            check(precondition, shard.find(hash).as_ref())?;
+            Ok(shard.delete(hash))
+        })?;
+        if let Some(slot) = &removed {
+            self.count_removed(slot);
+        }
+        Ok(removed)
+    }
+
+    /// Points an object at a copy of its record. False when the object has changed meanwhile.
+    #[must_use]
+    pub fn relocate(&self, hash: NameHash, sequence: u64, from: Location, to: Location) -> bool {
+        self.with_shard(hash, |shard| {
+            shard.update(hash, |slot| {
+                let same = slot.sequence == sequence && slot.location == from;
+                if same {
+                    slot.location = to;
+                }
+                same
+            })
+        })
+    }
+
+    /// Notes that the body of this record was found whole.
+    pub fn set_verified(&self, hash: NameHash, sequence: u64) {
+        self.with_shard(hash, |shard| {
+            shard.update(hash, |slot| {
+                slot.verified |= slot.sequence == sequence;
+                true
+            })
+        });
+    }
+
+    /// Removes the object that was not used for the longest time. `None` when there is none.
+    #[must_use]
+    pub fn remove_oldest(&self) -> Option<Slot> {
+        loop {
+            let oldest = |at: usize| self.oldest[at].load(Ordering::Acquire);
+            let at = (0..Self::SHARDS).min_by_key(|at| oldest(*at))?;
+            if oldest(at) == u64::MAX {
+                return None;
+            }
+            let mut shard = self.shards[at].lock();
+            let removed = shard.remove_oldest();
+            self.oldest[at].store(shard.oldest_us(), Ordering::Release);
+            drop(shard);
+            // Another thread may have emptied the shard in between; then the next one is asked.
+            if let Some(slot) = removed {
+                self.count_removed(&slot);
+                return Some(slot);
+            }
+        }
+    }
+
+    /// Visits every object, one shard at a time.
+    pub fn visit(&self, mut visit: impl FnMut(&Slot)) {
+        for shard in &self.shards {
+            shard.lock().visit(&mut visit);
+        }
+    }
+
+    /// Up to `limit` objects of one shard, from 0 to [`Table::SHARDS`], whose bodies this process has not checked.
+    #[must_use]
+    pub fn unverified(&self, shard: usize, limit: usize) -> Vec<Slot> {
+        let mut found = Vec::new();
+        self.shards[shard].lock().visit(&mut |slot: &Slot| {
+            if !slot.verified && found.len() < limit {
+                found.push(*slot);
+            }
+        });
+        found
+    }
+
+    /// Takes the recency of a group of objects in which one was used since the last call. `None` when there is none.
+    /// `resume` is where to go on looking; start with 0.
+    #[must_use]
+    pub fn next_changed_group(&self, resume: &mut usize) -> Option<(u32, Vec<Recency>)> {
+        while *resume < Self::SHARDS {
+            if let Some((group, rows)) = self.shards[*resume].lock().take_changed_group() {
+                let group = group * Self::SHARDS + *resume;
+                return Some((u32::try_from(group).unwrap_or(u32::MAX), rows));
+            }
+            *resume += 1;
+        }
+        None
+    }
+
+    /// Makes [`Table::next_changed_group`] hand out every group again.
+    pub fn mark_all_changed(&self) {
+        self.shards.iter().for_each(|shard| shard.lock().mark_all_changed());
+    }
+
+    fn with_shard<R>(&self, hash: NameHash, work: impl FnOnce(&mut Shard) -> R) -> R {
+        // The low bits place an object inside a shard, so a shard is chosen by the high ones.
+        let at = (hash.0 >> 64) as usize % Self::SHARDS;
+        let mut shard = self.shards[at].lock();
+        let result = work(&mut shard);
+        self.oldest[at].store(shard.oldest_us(), Ordering::Release);
+        result
+    }
+
+    fn count_added(&self, slot: &Slot) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(slot.location.body_len, Ordering::Relaxed);
+    }
+
+    fn count_removed(&self, slot: &Slot) {
+        self.objects.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(slot.location.body_len, Ordering::Relaxed);
+    }
+}
+
+fn check(precondition: Precondition, present: Option<&Slot>) -> Result<(), Precondition> {
+    let holds = match precondition {
+        Precondition::None => true,
+        Precondition::Absent => present.is_none(),
+        Precondition::Unchanged(expected) => present.is_some_and(|slot| slot.sequence == expected),
+    };
+    if holds { Ok(()) } else { Err(precondition) }
+}
+
+/// Microseconds since the Unix epoch.
+#[must_use]
+pub fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
