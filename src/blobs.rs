@@ -24,7 +24,9 @@ pub use solo::SoloWriter;
 pub use store::{SegmentStore, StoreOptions};
 
 /// Records start at multiples of this many bytes, so that hole punching frees all of a dead one.
-pub const BLOCK: u64 = 4096;
+pub const BLOCK: u64 = BLOCK_BYTES as u64;
+/// The same, as the length of a buffer.
+pub const BLOCK_BYTES: usize = 4096;
 
 /// The number of blocks that `bytes` bytes take.
 #[must_use]

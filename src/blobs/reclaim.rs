@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 
-use super::BLOCK;
 use super::record::Location;
 use super::segment::{Kind, Segment};
+use super::{BLOCK, BLOCK_BYTES};
 
 /// A record that the index no longer points at.
 struct Dead {
@@ -200,7 +200,7 @@ pub(super) fn probe_punching(dir: &std::path::Path) -> io::Result<bool> {
     let path = dir.join("punch.probe");
     let file = std::fs::File::create(&path)?;
     let answer = file
-        .write_all_at(&[1; 2 * BLOCK as usize], 0)
+        .write_all_at(&[1; 2 * BLOCK_BYTES], 0)
         .and_then(|()| rustix::fs::fallocate(&file, PUNCH, 0, BLOCK).map_err(io::Error::from));
     std::fs::remove_file(&path)?;
     Ok(answer.is_ok())

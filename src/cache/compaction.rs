@@ -98,7 +98,7 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
         drop(pin);
         let to = state.store.append(&header, &[body])?;
         if state.table.relocate(hash, header.sequence, from, to) {
-            state.store.release_replaced(from, hash.0);
+            state.store.release_replaced(from, hash.number());
         } else {
             state.store.release(to);
         }

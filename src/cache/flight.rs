@@ -79,7 +79,7 @@ impl BufferPool {
     pub(super) fn take(&self, length: usize, permit: Option<FlightPermit>) -> Buffer {
         let size = SIZES.iter().position(|size| length <= *size).unwrap_or(SIZES.len() - 1);
         let bytes = self.idle[size].lock().pop().unwrap_or_else(|| vec![0; SIZES[size]]);
-        Buffer { bytes, size, pool: self.clone(), permit: permit }
+        Buffer { bytes, size, pool: self.clone(), permit }
     }
 }
 

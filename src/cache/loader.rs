@@ -47,15 +47,21 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
             report(state, &old[id], replay_segment(state, &old[id], from));
         }
     }
-    state.table.finish_loading();
-    state.store.set_loaded();
-    state.ready.store(true, Ordering::Release);
-    state.metrics.ready.set(1);
+    set_ready(state);
+    state.update_gauges();
     state.evict.ring();
     let objects = state.table.objects();
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(objects, from_index, segments = old.len(), milliseconds, "ready");
     reconcile(state, &old);
+}
+
+/// Says that everything that was stored before the start is found.
+pub(super) fn set_ready(state: &State) {
+    state.table.finish_loading();
+    state.store.set_loaded();
+    state.ready.store(true, Ordering::Release);
+    state.metrics.ready.set(1);
 }
 
 /// Opens the index on disk where it is not in use yet. True when it came into use by this.

@@ -129,7 +129,7 @@ impl State {
     /// Lets go of a record that a newer one of the same object replaced.
     pub(super) fn forget_replaced(&self, old: &Slot) {
         self.dead.lock().push(old.sequence);
-        self.store.release_replaced(old.location, old.hash.0);
+        self.store.release_replaced(old.location, old.hash.number());
     }
 
     /// Drops a record that turned out to be damaged. Nothing happens when it was removed in the meantime: then it was
