@@ -175,7 +175,7 @@ impl Cache {
         let removed = state.table.remove(hash, precondition).map_err(|_| CacheError::PreconditionFailed)?;
         let Some(slot) = removed else { return Ok(false) };
         let killed = state.store.kill(&slot.location).and_then(|()| state.store.kill_replaced(hash.0));
-        state.forget(slot.sequence, slot.location);
+        state.forget(&slot);
         killed?;
         state.committed().await?;
         Ok(true)

@@ -100,7 +100,9 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
         if state.table.relocate(hash, header.sequence, from, to) {
             state.store.release_replaced(from, hash.0);
         } else {
-            state.store.release(to);
+            // Deleted or replaced meanwhile: no start may find the copy.
+            state.store.kill(&to)?;
+            state.store.release(to, hash.0);
         }
         if !go_on() {
             return Ok(false);
