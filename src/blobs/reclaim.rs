@@ -173,7 +173,7 @@ impl Reclaimer {
 
     /// Frees the records' blocks. True when the whole file was unlinked.
     fn free(&self, segment: &Arc<Segment>, dead: &[Dead]) -> io::Result<bool> {
-        if segment.is_sealed() && segment.live_records() == 0 {
+        if segment.is_sealed() && segment.live_records() == 0 && !segment.is_newer() {
             return match std::fs::remove_file(segment.path()) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),

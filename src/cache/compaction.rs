@@ -71,7 +71,7 @@ pub(super) fn compact_some(state: &State, wake: &WakeUp) -> io::Result<()> {
 
 fn candidates(state: &State) -> Vec<Arc<Segment>> {
     let mut segments = state.store.segments();
-    segments.retain(|segment| segment.kind() == Kind::Shared && segment.is_sealed());
+    segments.retain(|segment| segment.kind() == Kind::Shared && segment.is_sealed() && !segment.is_newer());
     segments
 }
 

@@ -24,7 +24,7 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         .store
         .segments()
         .into_iter()
-        .filter(|segment| segment.is_sealed())
+        .filter(|segment| segment.is_sealed() && !left_alone(segment))
         .map(|segment| (segment.id(), segment))
         .collect();
     return_to_disk(state);
@@ -57,6 +57,14 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(objects, from_index, segments = old.len(), milliseconds, "ready");
     reconcile(state, &old);
+}
+
+/// True for a file of a newer larder: its bytes stay as they are for that one to read.
+fn left_alone(segment: &Segment) -> bool {
+    if segment.is_newer() {
+        tracing::warn!(path = %segment.path().display(), "segment of a newer larder left alone");
+    }
+    segment.is_newer()
 }
 
 /// Opens the index on disk where it is not in use yet. True when it came into use by this.
@@ -168,6 +176,11 @@ fn replay_segment(state: &State, segment: &Arc<Segment>, from: u32) -> io::Resul
             header.created_ms.saturating_mul(1000),
             0,
         );
+    }
+    if found.newer {
+        segment.set_newer();
+        left_alone(segment);
+        return Ok(());
     }
     if !found.had_footer && !found.records.is_empty() {
         state.store.seal_replayed(segment, &found)?;
