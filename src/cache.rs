@@ -24,6 +24,7 @@ mod workers;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::directory::DIRECTORY_FORMAT;
 pub use self::error::{CacheError, OpenError};
 pub use self::listing::ListedObject;
 pub use self::read::{BodyPart, Object, ObjectBody};
@@ -119,6 +120,8 @@ impl Cache {
         };
         let store = SegmentStore::open(&directory.segments(), store_options).map_err(io_error)?;
         let state = State::new(options, directory, store, Arc::new(MemoryIndex::default()), metrics);
+        let index_bytes = crate::index::sled::directory_bytes(&state.directory.index()).map_err(io_error)?;
+        state.budget.set_index_bytes(index_bytes);
         let state = Arc::new(state);
         let workers = Workers::start(&state).map_err(io_error)?;
         Ok(Self { state, workers: Arc::new(workers) })
@@ -181,7 +184,7 @@ impl Cache {
         let removed = state.table.remove(hash, precondition).map_err(|_| CacheError::PreconditionFailed)?;
         let Some(slot) = removed else { return Ok(false) };
         let killed = state.store.kill(&slot.location).and_then(|()| state.store.kill_replaced(hash.number()));
-        state.forget(slot.sequence, slot.location);
+        state.forget(&slot);
         killed?;
         state.committed().await?;
         Ok(true)

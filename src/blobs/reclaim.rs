@@ -4,6 +4,7 @@
 //! durable first) → a new epoch begins → the last reader of the old epoch leaves → hole punched, or the whole file
 //! unlinked.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +20,7 @@ use super::{BLOCK, BLOCK_BYTES};
 struct Dead {
     segment: Arc<Segment>,
     location: Location,
-    /// What tells versions of one object: see [`Reclaimer::later`].
+    /// Tells whose record it was: see [`Reclaimer::kill_older`].
     identity: u128,
 }
 
@@ -27,20 +28,35 @@ struct Dead {
 struct Draining {
     segment: Arc<Segment>,
     epoch: Arc<()>,
-    dead: Vec<Location>,
+    dead: Vec<Dead>,
 }
+
+/// Dead records of one object.
+type Versions = Vec<(Arc<Segment>, Location)>;
 
 /// The dead records of a store.
 pub(super) struct Reclaimer {
     now: Mutex<Vec<Dead>>,
     after_sync: Mutex<Vec<Dead>>,
+    /// Oldest first: a group goes only after those of the same segment before it, whose readers may have pinned
+    /// records that died later.
     draining: Mutex<Vec<Draining>>,
+    /// Every dead record whose header is still on disk, by whose it was. Innermost lock.
+    unfreed: Mutex<HashMap<u128, Versions>>,
     pending_bytes: AtomicU64,
     punches: AtomicBool,
 }
 
-/// The dead records that a sync under way makes free to go.
-pub(super) struct SyncBatch(Vec<Dead>);
+/// How many of the records that wait for a sync the one under way makes free to go.
+pub(super) struct SyncBatch(usize);
+
+/// What a round of freeing did.
+pub(super) struct Reclaimed {
+    /// Segments whose files are gone.
+    pub(super) unlinked: Vec<u32>,
+    /// The first failure; what it concerns is tried again.
+    pub(super) failure: Option<io::Error>,
+}
 
 impl Reclaimer {
     pub(super) fn new(punches: bool) -> Self {
@@ -48,6 +64,7 @@ impl Reclaimer {
             now: Mutex::default(),
             after_sync: Mutex::default(),
             draining: Mutex::default(),
+            unfreed: Mutex::default(),
             pending_bytes: AtomicU64::new(0),
             punches: AtomicBool::new(punches),
         }
@@ -64,91 +81,109 @@ impl Reclaimer {
     }
 
     /// Takes a record that may be freed as soon as its readers are gone.
-    pub(super) fn soon(&self, segment: Arc<Segment>, location: Location) {
-        self.pending_bytes.fetch_add(location.disk_len(), Ordering::AcqRel);
-        self.now.lock().push(Dead { segment, location, identity: 0 });
+    pub(super) fn soon(&self, segment: Arc<Segment>, location: Location, identity: u128) {
+        self.note(&segment, location, identity);
+        self.now.lock().push(Dead { segment, location, identity });
     }
 
     /// Takes a record that a newer one of the same `identity` replaced: freed only after a sync, so that a power
     /// cut cannot take both.
     pub(super) fn later(&self, segment: Arc<Segment>, location: Location, identity: u128) {
-        self.pending_bytes.fetch_add(location.disk_len(), Ordering::AcqRel);
+        self.note(&segment, location, identity);
         self.after_sync.lock().push(Dead { segment, location, identity });
     }
 
+    fn note(&self, segment: &Arc<Segment>, location: Location, identity: u128) {
+        self.pending_bytes.fetch_add(location.disk_len(), Ordering::AcqRel);
+        self.unfreed.lock().entry(identity).or_default().push((Arc::clone(segment), location));
+    }
+
     /// Makes the older versions of an object that are not yet freed unreadable, so that a deleted object cannot
-    /// come back by way of one of them.
-    pub(super) fn kill_older(&self, identity: u128) -> io::Result<()> {
-        let after_sync = self.after_sync.lock();
-        for dead in after_sync.iter().filter(|dead| dead.identity == identity) {
-            kill(&dead.segment, &dead.location)?;
+    /// come back by way of one of them, wherever on its way to be freed it is. Returns the segments written to.
+    pub(super) fn kill_older(&self, identity: u128) -> io::Result<Vec<Arc<Segment>>> {
+        let older = self.unfreed.lock().get(&identity).cloned().unwrap_or_default();
+        for (segment, location) in &older {
+            kill(segment, location)?;
         }
-        Ok(())
+        Ok(older.into_iter().map(|(segment, _)| segment).collect())
     }
 
-    /// Takes what waits for a sync; call it before the sync begins.
+    /// Notes what waits for a sync; call it before the sync begins. One sync at a time.
     pub(super) fn begin_sync(&self) -> SyncBatch {
-        SyncBatch(std::mem::take(&mut *self.after_sync.lock()))
+        SyncBatch(self.after_sync.lock().len())
     }
 
-    /// Lets what waited go, or wait for the next sync when this one failed.
-    pub(super) fn end_sync(&self, batch: SyncBatch, synced: bool) {
-        let list = if synced { &self.now } else { &self.after_sync };
-        list.lock().extend(batch.0);
+    /// Lets what waited go; after a failed sync it waits for the next.
+    pub(super) fn end_sync(&self, batch: &SyncBatch, synced: bool) {
+        if synced {
+            let free_to_go: Vec<Dead> = self.after_sync.lock().drain(..batch.0).collect();
+            self.now.lock().extend(free_to_go);
+        }
     }
 
-    /// Frees what nobody reads any more. Returns the segments whose last record that was; their files are gone.
-    ///
-    /// # Errors
-    /// Those of the disk. What was not freed is tried again.
-    pub(super) fn reclaim(&self) -> io::Result<Vec<u32>> {
+    /// Frees what nobody reads any more.
+    pub(super) fn reclaim(&self) -> Reclaimed {
         let mut draining = self.draining.lock();
         let mut dead = std::mem::take(&mut *self.now.lock());
         dead.sort_unstable_by_key(|dead| (dead.location.segment, dead.location.block));
-        for group in dead.chunk_by(|a, b| a.location.segment == b.location.segment) {
-            let segment = Arc::clone(&group[0].segment);
-            let epoch = segment.turn_epoch();
-            draining.push(Draining {
-                segment,
-                epoch,
-                dead: group.iter().map(|dead| dead.location).collect(),
-            });
+        let mut dead = dead.into_iter().peekable();
+        while let Some(first) = dead.next() {
+            let segment = Arc::clone(&first.segment);
+            let mut group = vec![first];
+            while let Some(next) = dead.next_if(|next| next.location.segment == segment.id()) {
+                group.push(next);
+            }
+            draining.push(Draining { epoch: segment.turn_epoch(), segment, dead: group });
         }
-        let mut unlinked = Vec::new();
-        let mut failure = None;
+        let mut done = Reclaimed { unlinked: Vec::new(), failure: None };
+        let mut still_read = HashSet::new();
         draining.retain(|group| {
             // Only this list holds an epoch that has been turned; readers can leave it but not enter.
-            if Arc::strong_count(&group.epoch) > 1 {
+            if still_read.contains(&group.segment.id()) || Arc::strong_count(&group.epoch) > 1 {
+                still_read.insert(group.segment.id());
                 return true;
             }
             match self.free(&group.segment, &group.dead) {
                 Ok(was_last) => {
-                    let bytes = group.dead.iter().map(Location::disk_len).sum();
-                    self.pending_bytes.fetch_sub(bytes, Ordering::AcqRel);
+                    self.forget(&group.dead);
                     if was_last {
-                        unlinked.push(group.segment.id());
+                        done.unlinked.push(group.segment.id());
                     }
                     false
                 }
                 Err(error) => {
-                    failure = Some(error);
+                    done.failure = Some(error);
                     true
                 }
             }
         });
-        failure.map_or(Ok(unlinked), Err)
+        done
+    }
+
+    fn forget(&self, freed: &[Dead]) {
+        let bytes = freed.iter().map(|dead| dead.location.disk_len()).sum();
+        self.pending_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        let mut unfreed = self.unfreed.lock();
+        for dead in freed {
+            if let Some(versions) = unfreed.get_mut(&dead.identity) {
+                versions.retain(|(_, location)| *location != dead.location);
+                if versions.is_empty() {
+                    unfreed.remove(&dead.identity);
+                }
+            }
+        }
     }
 
     /// Frees the records' blocks. True when the whole file was unlinked.
-    fn free(&self, segment: &Arc<Segment>, dead: &[Location]) -> io::Result<bool> {
-        if segment.is_sealed() && segment.live_records() == 0 {
+    fn free(&self, segment: &Arc<Segment>, dead: &[Dead]) -> io::Result<bool> {
+        if segment.is_sealed() && segment.live_records() == 0 && !segment.is_newer() {
             return match std::fs::remove_file(segment.path()) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
                 Err(error) => Err(error),
             };
         }
-        let mut next = dead.iter().peekable();
+        let mut next = dead.iter().map(|dead| dead.location).peekable();
         while let Some(first) = next.next() {
             let start = first.offset();
             let mut end = start + first.disk_len();
@@ -158,8 +193,8 @@ impl Reclaimer {
             self.punch(segment, start, end - start)?;
         }
         if !self.punches() {
-            for location in dead {
-                kill(segment, location)?;
+            for record in dead {
+                kill(segment, &record.location)?;
             }
         }
         segment.refresh_allocated()?;

@@ -24,6 +24,8 @@ pub struct Replay {
     pub tail_block: u32,
     /// True when a footer listed the records.
     pub had_footer: bool,
+    /// True when there are records of a version newer than this larder knows: the file is to be left alone.
+    pub newer: bool,
 }
 
 /// Lists the records of `segment`. Without a footer, the bodies of records from `verify_from` (a block) on are
@@ -52,7 +54,7 @@ fn replay_solo(file: &File, segment: &Segment) -> io::Result<Replay> {
             found.records.push((header, 0));
         }
         Some(_) => found.damaged += 1,
-        None => {}
+        None => found.newer = RecordView::is_newer(&buffer, segment.salt(), 0),
     }
     Ok(found)
 }
@@ -62,7 +64,8 @@ fn replay_footer(file: &File, salt: u64, entries: &[u8]) -> io::Result<Replay> {
     let mut found = Replay { had_footer: true, tail_block: 1, ..Replay::default() };
     let ranges = data_ranges(file)?;
     let mut at = 0;
-    for view in footer::Entries::new(entries, salt) {
+    let mut entries = footer::Entries::new(entries, salt);
+    for view in &mut entries {
         let block = view.block();
         let offset = u64::from(block) * BLOCK;
         while ranges.get(at).is_some_and(|range| range.end <= offset) {
@@ -76,6 +79,7 @@ fn replay_footer(file: &File, salt: u64, entries: &[u8]) -> io::Result<Replay> {
             found.records.push((header, block));
         }
     }
+    found.newer = !entries.all_known();
     Ok(found)
 }
 
@@ -101,6 +105,7 @@ fn scan(file: &File, mut salt: Option<u64>, verify_from: u32) -> io::Result<Repl
             salt = Some(view.salt());
             view.to_header()
         }) else {
+            found.newer |= RecordView::is_newer(&buffer[..read], salt, block);
             block += 1;
             continue;
         };

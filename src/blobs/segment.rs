@@ -63,7 +63,11 @@ pub struct Segment {
     live_bytes: AtomicU64,
     live_records: AtomicU32,
     sealed: AtomicBool,
+    /// Written, at least in part, by a newer larder: never changed, never removed.
+    newer: AtomicBool,
     allocated: AtomicU64,
+    /// Held while blocks are counted: a count from before a write must not replace one from after it.
+    counting: Mutex<()>,
     store_allocated: Arc<AtomicU64>,
 }
 
@@ -108,15 +112,17 @@ impl Segment {
     /// Those of opening and reading the file.
     pub fn open(dir: &Path, id: u32, kind: Kind, store_allocated: Arc<AtomicU64>) -> io::Result<Self> {
         let path = file_path(dir, id, kind);
-        let (salt, file) = match kind {
-            Kind::Solo => (Some(solo_salt(id)), None),
+        let (head, file) = match kind {
+            Kind::Solo => (Head::Salt(solo_salt(id)), None),
             Kind::Shared => {
                 let file = OpenOptions::new().read(true).write(true).open(&path)?;
-                (read_salt(&file, id)?, Some(file))
+                (read_head(&file, id)?, Some(file))
             }
         };
+        let salt = if let Head::Salt(salt) = head { Some(salt) } else { None };
         let segment = Self::assemble(id, kind, path, salt, file, store_allocated);
         segment.sealed.store(true, Ordering::Release);
+        segment.newer.store(matches!(head, Head::Newer), Ordering::Release);
         segment.refresh_allocated()?;
         Ok(segment)
     }
@@ -139,7 +145,9 @@ impl Segment {
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
             sealed: AtomicBool::new(false),
+            newer: AtomicBool::new(false),
             allocated: AtomicU64::new(0),
+            counting: Mutex::new(()),
             store_allocated,
         }
     }
@@ -179,6 +187,17 @@ impl Segment {
         self.sealed.store(true, Ordering::Release);
     }
 
+    /// True when a newer larder wrote to it: to be counted, and otherwise left alone.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        self.newer.load(Ordering::Acquire)
+    }
+
+    /// Says that a newer larder wrote to it.
+    pub fn set_newer(&self) {
+        self.newer.store(true, Ordering::Release);
+    }
+
     /// Bytes of disk blocks of the records that the index points at.
     #[must_use]
     pub fn live_bytes(&self) -> u64 {
@@ -211,12 +230,14 @@ impl Segment {
 
     /// Adds blocks that a write just took, before the file system is asked.
     pub(super) fn add_allocated(&self, bytes: u64) {
+        let _count = self.counting.lock();
         self.allocated.fetch_add(bytes, Ordering::AcqRel);
         self.store_allocated.fetch_add(bytes, Ordering::AcqRel);
     }
 
     /// Sets the count to what the file system says.
     pub(super) fn refresh_allocated(&self) -> io::Result<()> {
+        let _count = self.counting.lock();
         let metadata = match &self.file {
             Some(file) => file.metadata()?,
             None => std::fs::metadata(&self.path)?,
@@ -328,20 +349,32 @@ pub fn solo_salt(id: u32) -> u64 {
     u64::from(id)
 }
 
-fn read_salt(file: &File, id: u32) -> io::Result<Option<u64>> {
+/// What the first bytes of a shared segment say.
+enum Head {
+    Salt(u64),
+    Lost,
+    Newer,
+}
+
+fn read_head(file: &File, id: u32) -> io::Result<Head> {
     let mut bytes = [0; size_of::<FileHeader>()];
     match file.read_exact_at(&mut bytes, 0) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Head::Lost),
         Err(error) => return Err(error),
     }
-    let valid = FileHeader::ref_from_bytes(&bytes).ok().filter(|header| {
-        header.magic == MAGIC
-            && header.version.get() <= SEGMENT_VERSION
-            && header.id.get() == id
-            && header.checksum.get() == header.sum()
-    });
-    Ok(valid.map(|header| header.salt.get()))
+    let Ok(header) = FileHeader::read_from_bytes(&bytes) else { return Ok(Head::Lost) };
+    if header.magic != MAGIC || header.id.get() != id {
+        return Ok(Head::Lost);
+    }
+    let fits = |version| FileHeader { version: U32::new(version), ..header }.sum() == header.checksum.get();
+    Ok(match header.version.get() {
+        known @ ..=SEGMENT_VERSION if fits(known) => Head::Salt(header.salt.get()),
+        ..=SEGMENT_VERSION => Head::Lost,
+        // A flipped bit makes a known version look newer; the checksum tells.
+        _ if (1..=SEGMENT_VERSION).any(fits) => Head::Lost,
+        _ => Head::Newer,
+    })
 }
 
 #[cfg(test)]

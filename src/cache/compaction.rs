@@ -71,7 +71,7 @@ pub(super) fn compact_some(state: &State, wake: &WakeUp) -> io::Result<()> {
 
 fn candidates(state: &State) -> Vec<Arc<Segment>> {
     let mut segments = state.store.segments();
-    segments.retain(|segment| segment.kind() == Kind::Shared && segment.is_sealed());
+    segments.retain(|segment| segment.kind() == Kind::Shared && segment.is_sealed() && !segment.is_newer());
     segments
 }
 
@@ -100,7 +100,9 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
         if state.table.relocate(hash, header.sequence, from, to) {
             state.store.release_replaced(from, hash.number());
         } else {
-            state.store.release(to);
+            // Deleted or replaced meanwhile: no start may find the copy.
+            state.store.kill(&to)?;
+            state.store.release(to, hash.number());
         }
         if !go_on() {
             return Ok(false);

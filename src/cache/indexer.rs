@@ -121,7 +121,9 @@ impl Indexer {
         if !self.apply_paced(index, &dead, pace)? {
             return Ok(());
         }
-        let segments = self.state.store.segments();
+        let mut segments = self.state.store.segments();
+        // Nothing is said of files of a newer larder, so that it takes them in itself.
+        segments.retain(|segment| !segment.is_newer());
         self.cursors.retain(|id, _| segments.binary_search_by_key(id, |segment| segment.id()).is_ok());
         for segment in &segments {
             let cursor = self.cursors.get(&segment.id()).copied().unwrap_or_default();

@@ -16,7 +16,6 @@ use crate::blobs::{BLOCK, Location, Segment, footer, replay};
 use crate::index::table::{Loaded, Slot};
 use crate::index::{Index, IndexError, MemoryIndex, Progress, Recency, SledIndex};
 use crate::key::ObjectName;
-use crate::object::Precondition;
 
 /// Fills the table. Afterwards the cache is ready.
 pub(super) fn load(state: &State, indexer: &SharedIndexer) {
@@ -25,7 +24,7 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         .store
         .segments()
         .into_iter()
-        .filter(|segment| segment.is_sealed())
+        .filter(|segment| segment.is_sealed() && !left_alone(segment))
         .map(|segment| (segment.id(), segment))
         .collect();
     return_to_disk(state);
@@ -37,6 +36,8 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         }
     };
     let from_index = state.table.objects();
+    // A number whose file is gone may come again for a new file, of which nothing is taken in.
+    let progress: Vec<Progress> = progress.into_iter().filter(|row| old.contains_key(&row.segment)).collect();
     indexer.set_progress(&progress);
     let taken: HashMap<u32, u32> = progress.iter().map(|row| (row.segment, row.block)).collect();
     let mut ids: Vec<&u32> = old.keys().collect();
@@ -62,6 +63,14 @@ pub(super) fn set_ready(state: &State) {
     state.store.set_loaded();
     state.ready.store(true, Ordering::Release);
     state.metrics.ready.set(1);
+}
+
+/// True for a file of a newer larder: its bytes stay as they are for that one to read.
+fn left_alone(segment: &Segment) -> bool {
+    if segment.is_newer() {
+        tracing::warn!(path = %segment.path().display(), "segment of a newer larder left alone");
+    }
+    segment.is_newer()
 }
 
 /// Opens the index on disk where it is not in use yet. True when it came into use by this.
@@ -118,8 +127,12 @@ fn remove_set_aside(state: &State) {
 fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Vec<Progress>, IndexError> {
     let index = state.index();
     let mut recency: HashMap<u64, Recency> = HashMap::new();
+    // Rows that an earlier process wrote for groups of its own may still be there: the latest use counts.
     index.load_recency(&mut |row| {
-        recency.insert(row.sequence, row);
+        let known = recency.entry(row.sequence).or_insert(row);
+        if known.used_us < row.used_us {
+            *known = row;
+        }
     })?;
     index.load(&mut |entry| match segments.get(&entry.location.segment) {
         Some(segment) => {
@@ -148,10 +161,9 @@ fn take_in(
     let hash = state.table.hash(name);
     match state.table.insert_loaded(Slot { hash, sequence, location, used_us, hits, verified: false }) {
         Loaded::Added(None) => {}
-        Loaded::Added(Some(old)) if old.sequence == sequence => state.store.release(old.location),
-        Loaded::Added(Some(old)) => state.forget(old.sequence, old.location),
+        Loaded::Added(Some(old)) => state.forget(&old),
         Loaded::Known => segment.remove_live(&location),
-        Loaded::Dead => state.store.release(location),
+        Loaded::Dead => state.store.release(location, hash.number()),
     }
 }
 
@@ -170,6 +182,11 @@ fn replay_segment(state: &State, segment: &Arc<Segment>, from: u32) -> io::Resul
             header.created_ms.saturating_mul(1000),
             0,
         );
+    }
+    if found.newer {
+        segment.set_newer();
+        left_alone(segment);
+        return Ok(());
     }
     if !found.had_footer && !found.records.is_empty() {
         state.store.seal_replayed(segment, &found)?;
@@ -199,8 +216,8 @@ fn reconcile(state: &State, segments: &HashMap<u32, Arc<Segment>>) {
         }
     });
     for slot in stale {
-        if let Ok(Some(slot)) = state.table.remove(slot.hash, Precondition::Unchanged(slot.sequence)) {
-            state.forget(slot.sequence, slot.location);
+        if state.table.remove_record(&slot) {
+            state.forget(&slot);
         }
     }
 }

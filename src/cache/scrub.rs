@@ -35,7 +35,12 @@ pub(super) fn scrub(state: &State, wake: &WakeUp) -> bool {
 
 fn check(state: &State, slot: &Slot) {
     let location = slot.location;
-    let Some((_, Some(pin))) = state.table.peek(slot.hash, |_| state.store.pin(&location)) else { return };
+    // The batch may be minutes old: only a record that is still current, and still there, can be judged.
+    let pin = state.table.peek(slot.hash, |now| {
+        (now.sequence == slot.sequence && now.location == location).then(|| state.store.pin(&location))
+    });
+    let Some((_, Some(pin))) = pin else { return };
+    let Some(pin) = pin else { return state.drop_damaged(slot, "segment missing") };
     let whole = pin.file().and_then(|file| {
         let mut header = vec![0; usize::from(location.header_len)];
         std::os::unix::fs::FileExt::read_exact_at(file, &mut header, location.offset())?;

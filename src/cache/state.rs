@@ -121,9 +121,9 @@ impl State {
     }
 
     /// Lets go of a record that the table no longer points at.
-    pub(super) fn forget(&self, sequence: u64, location: Location) {
-        self.dead.lock().push(sequence);
-        self.store.release(location);
+    pub(super) fn forget(&self, gone: &Slot) {
+        self.dead.lock().push(gone.sequence);
+        self.store.release(gone.location, gone.hash.number());
     }
 
     /// Lets go of a record that a newer one of the same object replaced.
@@ -132,15 +132,14 @@ impl State {
         self.store.release_replaced(old.location, old.hash.number());
     }
 
-    /// Drops a record that turned out to be damaged. Nothing happens when it was removed in the meantime: then it was
-    /// not damaged but gone.
+    /// Drops a record that turned out to be damaged. Nothing happens when it was removed or moved in the meantime: then
+    /// it was not damaged but gone.
     pub(super) fn drop_damaged(&self, slot: &Slot, what: &str) {
-        let unchanged = crate::object::Precondition::Unchanged(slot.sequence);
-        if let Ok(Some(slot)) = self.table.remove(slot.hash, unchanged) {
+        if self.table.remove_record(slot) {
             let Location { segment, block, .. } = slot.location;
             tracing::warn!(segment, block, sequence = slot.sequence, what, "damaged record dropped");
             self.metrics.damaged.inc();
-            self.forget(slot.sequence, slot.location);
+            self.forget(slot);
         }
     }
 

@@ -230,6 +230,20 @@ impl Table {
         Ok(removed)
     }
 
+    /// Removes exactly this record. False when the object has changed, or its record has moved, meanwhile.
+    #[must_use]
+    pub fn remove_record(&self, record: &Slot) -> bool {
+        self.with_shard(record.hash, |shard| {
+            let same = shard
+                .find(record.hash)
+                .is_some_and(|slot| slot.sequence == record.sequence && slot.location == record.location);
+            if same && let Some(slot) = shard.delete(record.hash) {
+                self.count_removed(&slot);
+            }
+            same
+        })
+    }
+
     /// Points an object at a copy of its record. False when the object has changed meanwhile.
     #[must_use]
     pub fn relocate(&self, hash: NameHash, sequence: u64, from: Location, to: Location) -> bool {
