@@ -14,12 +14,12 @@ use super::budget::Budget;
 use super::directory::DataDirectory;
 use super::flight::{BufferPool, FlightBudget};
 use super::signal::{SyncSignal, WakeUp};
-use crate::blobs::{Location, SegmentStore};
+use crate::blobs::{Location, SegmentStore, record};
 use crate::config::Durability;
 use crate::index::table::Slot;
 use crate::index::{Index, Table};
 use crate::metrics::Metrics;
-use crate::object::ObjectInfo;
+use crate::object::{ObjectInfo, Precondition};
 
 /// A body in the memory tier.
 #[derive(Clone)]
@@ -135,13 +135,29 @@ impl State {
     /// Drops a record that turned out to be damaged. Nothing happens when it was removed in the meantime: then it was
     /// not damaged but gone.
     pub(super) fn drop_damaged(&self, slot: &Slot, what: &str) {
-        let unchanged = crate::object::Precondition::Unchanged(slot.sequence);
-        if let Ok(Some(slot)) = self.table.remove(slot.hash, unchanged) {
+        if self.drop_dead(slot) {
             let Location { segment, block, .. } = slot.location;
             tracing::warn!(segment, block, sequence = slot.sequence, what, "damaged record dropped");
             self.metrics.damaged.inc();
-            self.forget(slot.sequence, slot.location);
         }
+    }
+
+    /// Drops a record that cannot be read because of its header: deleted right before the process died, where the
+    /// index on disk was not told any more, or else damaged.
+    pub(super) fn drop_unreadable(&self, slot: &Slot, header: &[u8]) {
+        if record::is_dead(header) {
+            self.drop_dead(slot);
+        } else {
+            self.drop_damaged(slot, "header");
+        }
+    }
+
+    /// Drops a record unless its object has changed. True when it was dropped.
+    fn drop_dead(&self, slot: &Slot) -> bool {
+        let unchanged = Precondition::Unchanged(slot.sequence);
+        let Ok(Some(slot)) = self.table.remove(slot.hash, unchanged) else { return false };
+        self.forget(slot.sequence, slot.location);
+        true
     }
 
     /// Waits until everything written so far is durable, where the configuration asks for that.
