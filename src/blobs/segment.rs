@@ -63,7 +63,8 @@ pub struct Segment {
     live_bytes: AtomicU64,
     live_records: AtomicU32,
     sealed: AtomicBool,
-    allocated: AtomicU64,
+    /// Locked from asking the file system until its answer is set, so that no append in between is forgotten.
+    allocated: Mutex<u64>,
     store_allocated: Arc<AtomicU64>,
 }
 
@@ -139,7 +140,7 @@ impl Segment {
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
             sealed: AtomicBool::new(false),
-            allocated: AtomicU64::new(0),
+            allocated: Mutex::new(0),
             store_allocated,
         }
     }
@@ -194,7 +195,7 @@ impl Segment {
     /// Bytes of disk blocks the file takes, as last counted.
     #[must_use]
     pub fn allocated(&self) -> u64 {
-        self.allocated.load(Ordering::Acquire)
+        *self.allocated.lock()
     }
 
     /// Counts a record as live.
@@ -211,23 +212,24 @@ impl Segment {
 
     /// Adds blocks that a write just took, before the file system is asked.
     pub(super) fn add_allocated(&self, bytes: u64) {
-        self.allocated.fetch_add(bytes, Ordering::AcqRel);
+        *self.allocated.lock() += bytes;
         self.store_allocated.fetch_add(bytes, Ordering::AcqRel);
     }
 
     /// Sets the count to what the file system says.
     pub(super) fn refresh_allocated(&self) -> io::Result<()> {
+        let mut allocated = self.allocated.lock();
         let metadata = match &self.file {
             Some(file) => file.metadata()?,
             None => std::fs::metadata(&self.path)?,
         };
         // st_blocks counts 512-byte units whatever the block size (stat(2)).
-        self.set_allocated(metadata.blocks() * 512);
+        self.set_allocated(&mut allocated, metadata.blocks() * 512);
         Ok(())
     }
 
-    fn set_allocated(&self, bytes: u64) {
-        let before = self.allocated.swap(bytes, Ordering::AcqRel);
+    fn set_allocated(&self, allocated: &mut u64, bytes: u64) {
+        let before = std::mem::replace(allocated, bytes);
         if bytes >= before {
             self.store_allocated.fetch_add(bytes - before, Ordering::AcqRel);
         } else {
@@ -261,7 +263,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        self.set_allocated(0);
+        self.set_allocated(&mut self.allocated.lock(), 0);
     }
 }
 

@@ -313,15 +313,16 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // A write under way cannot be stopped; its room stays taken until its file is gone.
-        if let (Some(Solo::Writing(task)), Ok(runtime)) =
-            (self.solo.take(), tokio::runtime::Handle::try_current())
-        {
-            let held = (self.reservation.take(), std::mem::take(&mut self.permit));
-            runtime.spawn(async move {
-                drop(task.await);
-                drop(held);
-            });
+        // The room stays taken until the file is gone, and a write under way cannot be stopped.
+        match (self.solo.take(), tokio::runtime::Handle::try_current()) {
+            (Some(Solo::Writing(task)), Ok(runtime)) => {
+                let held = (self.reservation.take(), std::mem::take(&mut self.permit));
+                runtime.spawn(async move {
+                    drop(task.await);
+                    drop(held);
+                });
+            }
+            (unfinished, _) => drop(unfinished),
         }
     }
 }
