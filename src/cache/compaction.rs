@@ -96,8 +96,9 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
             continue;
         };
         drop(pin);
-        let to = state.store.append(&header, &[body])?;
-        if state.table.relocate(hash, header.sequence, from, to) {
+        let relocate = |to| (to, state.table.relocate(hash, header.sequence, from, to));
+        let (to, relocated) = state.store.append(&header, &[body], relocate)?;
+        if relocated {
             state.store.release_replaced(from, hash.0);
         } else {
             state.store.release(to);

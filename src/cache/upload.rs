@@ -18,7 +18,7 @@ use super::flight::FlightPermit;
 use super::state::State;
 use crate::blobs::record::header_len;
 use crate::blobs::{Location, RecordHeader, SoloWriter};
-use crate::index::table::{Inserted, NameHash};
+use crate::index::table::Inserted;
 use crate::key::ObjectName;
 use crate::object::{ETag, ObjectInfo, Precondition};
 
@@ -65,6 +65,9 @@ pub struct Upload {
     reserved: u64,
     solo: Option<Solo>,
 }
+
+/// A record that was written, and whether it is the first of its object, or why it was not published.
+type Written = (RecordHeader, Result<bool, CacheError>);
 
 /// A solo file, or the write to it that is under way.
 enum Solo {
@@ -168,17 +171,10 @@ impl Upload {
         if let Some(declared) = self.options.declared_length.filter(|declared| *declared != self.received) {
             return Err(CacheError::LengthMismatch { declared, received: self.received });
         }
-        let sequence = self.state.next_sequence();
-        let (header, location) = if self.solo.is_some() {
-            self.write_chunks().await?;
-            let writer = self.take_idle_solo().await?;
-            let finished = blocking(move || writer.finish(sequence, now_ms())).await;
-            finished.map_err(|error| self.write_failed(error))?
-        } else {
-            self.append(sequence).await?
-        };
-        let hash = self.state.table.hash(&self.name);
-        let created = publish(&self.state, hash, sequence, location, self.options.precondition)?;
+        let finished = if self.solo.is_some() { self.finish_solo().await } else { self.append().await };
+        let (header, published) = finished?;
+        let created = published?;
+        let sequence = header.sequence;
         self.state.committed().await?;
         let info = ObjectInfo {
             length: header.body_len,
@@ -189,10 +185,34 @@ impl Upload {
         Ok(Stored { info, created })
     }
 
-    async fn append(&mut self, sequence: u64) -> Result<(RecordHeader, Location), CacheError> {
+    // Writing and publishing are one piece of work, and it owns what it needs: a client that goes away in the middle
+    // cannot leave a record behind that nothing points at.
+
+    async fn finish_solo(&mut self) -> Result<Written, CacheError> {
+        self.write_chunks().await?;
+        let writer = self.take_idle_solo().await?;
+        let (state, room, precondition) =
+            (Arc::clone(&self.state), self.reservation.take(), self.options.precondition);
+        let sequence = state.next_sequence();
+        let hash = state.table.hash(&self.name);
+        let work = move || {
+            let _room = room;
+            let (header, location) = writer.finish(sequence, now_ms())?;
+            let inserted = state.table.insert(hash, sequence, location, precondition);
+            Ok((header, settle(&state, inserted, sequence, location)))
+        };
+        blocking(work).await.map_err(|error| self.write_failed(error))
+    }
+
+    async fn append(&mut self) -> Result<Written, CacheError> {
         let body = std::mem::take(&mut self.chunks);
         let (name, body_len, state) = (self.name.clone(), self.received, Arc::clone(&self.state));
+        let (room, permit) = (self.reservation.take(), std::mem::take(&mut self.permit));
+        let precondition = self.options.precondition;
+        let sequence = state.next_sequence();
+        let hash = state.table.hash(&name);
         let work = move || {
+            let _held = (room, permit);
             let body_checksum = match &body[..] {
                 [whole] => XxHash3_128::oneshot(whole),
                 parts => {
@@ -203,15 +223,16 @@ impl Upload {
             };
             let header = RecordHeader { sequence, name, body_len, created_ms: now_ms(), body_checksum };
             let began = Instant::now();
-            let location = match state.store.append(&header, &body) {
+            let publish = |location| (location, state.table.insert(hash, sequence, location, precondition));
+            let (location, inserted) = match state.store.append(&header, &body, publish) {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     evict::relieve_disk(&state, 2 * state.options.disk_cost_of(body_len))?;
-                    state.store.append(&header, &body)?
+                    state.store.append(&header, &body, publish)?
                 }
                 other => other?,
             };
             state.note_append(began.elapsed());
-            Ok((header, location))
+            Ok((header, settle(&state, inserted, sequence, location)))
         };
         let appended = if self.received <= INLINE_BYTES && self.state.appends_are_quick() {
             work()
@@ -291,13 +312,15 @@ impl Upload {
     }
 
     async fn take_idle_solo(&mut self) -> Result<Box<SoloWriter>, CacheError> {
+        if let Some(Solo::Writing(task)) = &mut self.solo {
+            // Waited for in its place, so that an upload dropped meanwhile still knows of it.
+            let written = task.await.map_err(io::Error::other).and_then(|written| written);
+            self.solo = None;
+            return written.map_err(|error| self.write_failed(error));
+        }
         match self.solo.take() {
             Some(Solo::Idle(writer)) => Ok(writer),
-            Some(Solo::Writing(task)) => {
-                let written = task.await.map_err(io::Error::other).and_then(|written| written);
-                written.map_err(|error| self.write_failed(error))
-            }
-            None => Err(io::Error::other("the upload has failed before").into()),
+            Some(Solo::Writing(_)) | None => Err(io::Error::other("the upload has failed before").into()),
         }
     }
 
@@ -327,15 +350,15 @@ impl Drop for Upload {
     }
 }
 
-/// Makes a written record the current one of its object. True when there was none before.
-fn publish(
+/// Lets go of what a written record replaced, or of the record itself where it did not become the current one of its
+/// object. True when there was none before.
+fn settle(
     state: &State,
-    hash: NameHash,
+    inserted: Result<Inserted, Precondition>,
     sequence: u64,
     location: Location,
-    precondition: Precondition,
 ) -> Result<bool, CacheError> {
-    match state.table.insert(hash, sequence, location, precondition) {
+    match inserted {
         Ok(Inserted::Created) => Ok(true),
         Ok(Inserted::Replaced(old)) => {
             state.forget_replaced(&old);
