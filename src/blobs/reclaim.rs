@@ -27,7 +27,7 @@ struct Dead {
 struct Draining {
     segment: Arc<Segment>,
     epoch: Arc<()>,
-    dead: Vec<Location>,
+    dead: Vec<(Location, u128)>,
 }
 
 /// The dead records of a store.
@@ -35,6 +35,8 @@ pub(super) struct Reclaimer {
     now: Mutex<Vec<Dead>>,
     after_sync: Mutex<Vec<Dead>>,
     draining: Mutex<Vec<Draining>>,
+    /// Sealed segments without a live record, where no record's death will free them any more.
+    hollow: Mutex<Vec<Arc<Segment>>>,
     pending_bytes: AtomicU64,
     punches: AtomicBool,
 }
@@ -48,6 +50,7 @@ impl Reclaimer {
             now: Mutex::default(),
             after_sync: Mutex::default(),
             draining: Mutex::default(),
+            hollow: Mutex::default(),
             pending_bytes: AtomicU64::new(0),
             punches: AtomicBool::new(punches),
         }
@@ -72,16 +75,29 @@ impl Reclaimer {
     /// Takes a record that a newer one of the same `identity` replaced: freed only after a sync, so that a power
     /// cut cannot take both.
     pub(super) fn later(&self, segment: Arc<Segment>, location: Location, identity: u128) {
+        segment.hold_file();
         self.pending_bytes.fetch_add(location.disk_len(), Ordering::AcqRel);
         self.after_sync.lock().push(Dead { segment, location, identity });
+    }
+
+    /// Takes a sealed segment in which nothing is live, to be unlinked once its readers are gone.
+    pub(super) fn whole(&self, segment: Arc<Segment>) {
+        self.hollow.lock().push(segment);
     }
 
     /// Makes the older versions of an object that are not yet freed unreadable, so that a deleted object cannot
     /// come back by way of one of them.
     pub(super) fn kill_older(&self, identity: u128) -> io::Result<()> {
-        let after_sync = self.after_sync.lock();
-        for dead in after_sync.iter().filter(|dead| dead.identity == identity) {
-            kill(&dead.segment, &dead.location)?;
+        // In the order in which a record passes through the lists, so that none slips by.
+        for list in [&self.after_sync, &self.now] {
+            for dead in list.lock().iter().filter(|dead| dead.identity == identity) {
+                kill(&dead.segment, &dead.location)?;
+            }
+        }
+        for group in &*self.draining.lock() {
+            for (location, _) in group.dead.iter().filter(|(_, found)| *found == identity) {
+                kill(&group.segment, location)?;
+            }
         }
         Ok(())
     }
@@ -93,6 +109,9 @@ impl Reclaimer {
 
     /// Lets what waited go, or wait for the next sync when this one failed.
     pub(super) fn end_sync(&self, batch: SyncBatch, synced: bool) {
+        if synced {
+            batch.0.iter().for_each(|dead| dead.segment.let_go_of_file());
+        }
         let list = if synced { &self.now } else { &self.after_sync };
         list.lock().extend(batch.0);
     }
@@ -111,8 +130,12 @@ impl Reclaimer {
             draining.push(Draining {
                 segment,
                 epoch,
-                dead: group.iter().map(|dead| dead.location).collect(),
+                dead: group.iter().map(|dead| (dead.location, dead.identity)).collect(),
             });
+        }
+        for segment in std::mem::take(&mut *self.hollow.lock()) {
+            let epoch = segment.turn_epoch();
+            draining.push(Draining { segment, epoch, dead: Vec::new() });
         }
         let mut unlinked = Vec::new();
         let mut failure = None;
@@ -123,7 +146,7 @@ impl Reclaimer {
             }
             match self.free(&group.segment, &group.dead) {
                 Ok(was_last) => {
-                    let bytes = group.dead.iter().map(Location::disk_len).sum();
+                    let bytes = group.dead.iter().map(|(location, _)| location.disk_len()).sum();
                     self.pending_bytes.fetch_sub(bytes, Ordering::AcqRel);
                     if was_last {
                         unlinked.push(group.segment.id());
@@ -140,15 +163,15 @@ impl Reclaimer {
     }
 
     /// Frees the records' blocks. True when the whole file was unlinked.
-    fn free(&self, segment: &Arc<Segment>, dead: &[Location]) -> io::Result<bool> {
-        if segment.is_sealed() && segment.live_records() == 0 {
+    fn free(&self, segment: &Arc<Segment>, dead: &[(Location, u128)]) -> io::Result<bool> {
+        if segment.is_hollow() {
             return match std::fs::remove_file(segment.path()) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
                 Err(error) => Err(error),
             };
         }
-        let mut next = dead.iter().peekable();
+        let mut next = dead.iter().map(|(location, _)| location).peekable();
         while let Some(first) = next.next() {
             let start = first.offset();
             let mut end = start + first.disk_len();
@@ -158,7 +181,7 @@ impl Reclaimer {
             self.punch(segment, start, end - start)?;
         }
         if !self.punches() {
-            for location in dead {
+            for (location, _) in dead {
                 kill(segment, location)?;
             }
         }

@@ -62,6 +62,8 @@ pub struct Segment {
     epoch: Mutex<Arc<()>>,
     live_bytes: AtomicU64,
     live_records: AtomicU32,
+    /// Dead records that must stay until what replaced them is durable.
+    held_records: AtomicU32,
     sealed: AtomicBool,
     /// Locked from asking the file system until its answer is set, so that no append in between is forgotten.
     allocated: Mutex<u64>,
@@ -139,6 +141,7 @@ impl Segment {
             epoch: Mutex::new(Arc::new(())),
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
+            held_records: AtomicU32::new(0),
             sealed: AtomicBool::new(false),
             allocated: Mutex::new(0),
             store_allocated,
@@ -208,6 +211,22 @@ impl Segment {
     pub fn remove_live(&self, location: &Location) {
         self.live_bytes.fetch_sub(location.disk_len(), Ordering::AcqRel);
         self.live_records.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Keeps the file, for a dead record that must stay until what replaced it is durable.
+    pub(super) fn hold_file(&self) {
+        self.held_records.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Undoes one [`Segment::hold_file`].
+    pub(super) fn let_go_of_file(&self) {
+        self.held_records.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// True when nothing in the file is needed any more, or will be.
+    #[must_use]
+    pub fn is_hollow(&self) -> bool {
+        self.is_sealed() && self.live_records() == 0 && self.held_records.load(Ordering::Acquire) == 0
     }
 
     /// Adds blocks that a write just took, before the file system is asked.

@@ -229,6 +229,13 @@ impl SegmentStore {
         self.shared.reclaimer.kill_older(identity)
     }
 
+    /// Frees a segment whose records all died, however that came to be; nothing happens while one is live.
+    pub fn release_hollow(&self, segment: &Arc<Segment>) {
+        if segment.is_hollow() {
+            self.shared.reclaimer.whole(Arc::clone(segment));
+        }
+    }
+
     /// Says that every live record is counted. Before that nothing is freed: a segment without a counted live
     /// record may be one whose records were not loaded yet.
     pub fn set_loaded(&self) {
@@ -345,6 +352,8 @@ impl SegmentStore {
         }
         self.shared.footer_debt.fetch_sub(active.footer_bytes(), Ordering::AcqRel);
         self.shared.unsynced.lock().push(Arc::clone(&active.segment));
+        // All that was in it may have died before.
+        self.release_hollow(&active.segment);
     }
 
     /// A writer that nobody holds, else the next in turn.

@@ -81,6 +81,11 @@ impl Budget {
         self.capacity.min(self.disk_limit.load(Ordering::Acquire))
     }
 
+    /// Most bytes that could be promised at once if nothing were stored: what asks for more gets nothing evicted.
+    pub(super) fn most(&self) -> u64 {
+        self.limit().saturating_sub(self.index_bytes.load(Ordering::Acquire) + OVERHEAD_BYTES)
+    }
+
     /// True when the disk and not the capacity sets the limit.
     pub(super) fn disk_is_short(&self) -> bool {
         self.disk_limit.load(Ordering::Acquire) < self.capacity

@@ -37,6 +37,8 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         }
     };
     let from_index = state.table.objects();
+    // A segment that is gone may have left its number to a new one.
+    let progress: Vec<Progress> = progress.into_iter().filter(|row| old.contains_key(&row.segment)).collect();
     indexer.set_progress(&progress);
     let taken: HashMap<u32, u32> = progress.iter().map(|row| (row.segment, row.block)).collect();
     let mut ids: Vec<&u32> = old.keys().collect();
@@ -49,6 +51,7 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
     }
     state.table.finish_loading();
     state.store.set_loaded();
+    old.values().for_each(|segment| state.store.release_hollow(segment));
     state.ready.store(true, Ordering::Release);
     state.metrics.ready.set(1);
     state.evict.ring();
@@ -113,7 +116,11 @@ fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Ve
     let index = state.index();
     let mut recency: HashMap<u64, Recency> = HashMap::new();
     index.load_recency(&mut |row| {
-        recency.insert(row.sequence, row);
+        // An object changes its group with every start, and a group that is not written again keeps old rows.
+        let known = recency.entry(row.sequence).or_insert(row);
+        if row.used_us > known.used_us {
+            *known = row;
+        }
     })?;
     index.load(&mut |entry| match segments.get(&entry.location.segment) {
         Some(segment) => {
