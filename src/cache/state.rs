@@ -44,7 +44,6 @@ pub(super) type MemoryTier = quick_cache::sync::Cache<u64, HotObject, ByBytes>;
 /// What all parts of a cache share.
 pub(super) struct State {
     pub(super) options: CacheOptions,
-    pub(super) directory: DataDirectory,
     pub(super) store: SegmentStore,
     pub(super) table: Table,
     /// Replaced as a whole when an engine fails.
@@ -65,6 +64,8 @@ pub(super) struct State {
     sequence: AtomicU64,
     started: Instant,
     slow_until_ms: AtomicU64,
+    /// Last, so that its lock goes when all else is closed: fields are dropped in this order.
+    pub(super) directory: DataDirectory,
 }
 
 /// An append slower than this is a disk that makes writers wait; for a while none is done on a request's thread.
