@@ -17,7 +17,7 @@ const MAGIC: [u8; 4] = *b"LREC";
 /// What lies over the first bytes of a record that was deleted and whose blocks are not free yet.
 pub const DEAD_MARK: [u8; 8] = [0; 8];
 
-/// True when `header` is the header of a deleted record. A hole, all zeros, is none: it may as well be damage.
+/// True when `header` is the header of a deleted record. All zeros are none: that may as well be damage.
 #[must_use]
 pub fn is_dead(header: &[u8]) -> bool {
     header.strip_prefix(&DEAD_MARK).is_some_and(|rest| rest.iter().any(|byte| *byte != 0))

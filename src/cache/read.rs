@@ -127,7 +127,7 @@ pub(super) async fn open(
     let Some(buffer) = read_start(state, &slot, &pin, buffer, first_len).await? else { return Ok(None) };
 
     let Some((info, checksum)) = parse(&buffer.as_ref()[..first_len], &pin, name, &slot) else {
-        state.drop_unreadable(&slot, &buffer.as_ref()[..usize::from(location.header_len)]);
+        state.drop_unreadable(&slot, &pin, &buffer.as_ref()[..usize::from(location.header_len)]);
         return Ok(None);
     };
     let first = Bytes::from_owner(buffer).slice(usize::from(location.header_len)..first_len);
@@ -160,7 +160,7 @@ pub(super) async fn open_header(
     let Some(buffer) = read_start(state, &slot, &pin, buffer, header_len).await? else { return Ok(None) };
     let parsed = parse(&buffer.as_ref()[..header_len], &pin, name, &slot);
     if parsed.is_none() {
-        state.drop_unreadable(&slot, &buffer.as_ref()[..header_len]);
+        state.drop_unreadable(&slot, &pin, &buffer.as_ref()[..header_len]);
     }
     Ok(parsed.map(|(info, _)| info))
 }

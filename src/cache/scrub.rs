@@ -40,7 +40,7 @@ fn check(state: &State, slot: &Slot) {
         let mut header = vec![0; usize::from(location.header_len)];
         std::os::unix::fs::FileExt::read_exact_at(file, &mut header, location.offset())?;
         let Some(view) = RecordView::parse(&header, pin.segment().salt(), Some(location.block)) else {
-            state.drop_unreadable(slot, &header);
+            state.drop_unreadable(slot, &pin, &header);
             return Ok(None);
         };
         let found = replay::body_checksum(file, location.body_offset(), location.body_len)?;

@@ -14,7 +14,7 @@ use super::budget::Budget;
 use super::directory::DataDirectory;
 use super::flight::{BufferPool, FlightBudget};
 use super::signal::{SyncSignal, WakeUp};
-use crate::blobs::{Location, SegmentStore, record};
+use crate::blobs::{Location, Pin, SegmentStore, record, replay};
 use crate::config::Durability;
 use crate::index::table::Slot;
 use crate::index::{Index, Table};
@@ -143,10 +143,11 @@ impl State {
         }
     }
 
-    /// Drops a record that cannot be read because of its header: deleted right before the process died, where the
-    /// index on disk was not told any more, or else damaged.
-    pub(super) fn drop_unreadable(&self, slot: &Slot, header: &[u8]) {
-        if record::is_dead(header) {
+    /// Drops a record that cannot be read because of its header: deleted, and perhaps freed, right before the process
+    /// died, where the index on disk was not told any more; or else damaged.
+    pub(super) fn drop_unreadable(&self, slot: &Slot, pin: &Pin, header: &[u8]) {
+        let freed = || pin.file().and_then(|file| replay::is_hole(file, slot.location.offset()));
+        if record::is_dead(header) || freed().unwrap_or(false) {
             self.drop_dead(slot);
         } else {
             self.drop_damaged(slot, "header");
