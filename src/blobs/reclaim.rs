@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 
 use super::BLOCK;
-use super::record::Location;
+use super::record::{KILLED, Location};
 use super::segment::{Kind, Segment};
 
 /// A record that the index no longer points at.
@@ -187,7 +187,7 @@ const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::K
 /// Overwrites the start of a record's header, so that no start finds it again.
 pub(super) fn kill(segment: &Segment, location: &Location) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
-    let killed = segment.with_file(|file| file.write_all_at(&[0; 8], location.offset()));
+    let killed = segment.with_file(|file| file.write_all_at(&KILLED, location.offset()));
     match killed {
         Err(error) if segment.kind() == Kind::Solo && error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

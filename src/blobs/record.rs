@@ -14,6 +14,9 @@ pub const RECORD_VERSION: u16 = 1;
 
 const MAGIC: [u8; 4] = *b"LREC";
 
+/// What stands at the start of a record that was freed: what a hole reads as.
+pub const KILLED: [u8; 8] = [0; 8];
+
 /// Bytes of the fixed part of a header.
 pub const FIXED_BYTES: usize = size_of::<Fixed>();
 
@@ -50,6 +53,12 @@ impl Location {
     #[must_use]
     pub fn record_len(&self) -> u64 {
         u64::from(self.header_len) + self.body_len
+    }
+
+    /// Offset behind the record's last byte in its file.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset() + self.record_len()
     }
 
     /// Bytes of disk blocks the record takes.
@@ -140,6 +149,12 @@ impl RecordHeader {
         out.extend_from_slice(namespace.as_bytes());
         out.extend_from_slice(key.as_bytes());
     }
+}
+
+/// True when `bytes`, the start of a record, say that it was freed: killed, or its blocks punched out.
+#[must_use]
+pub fn is_freed(bytes: &[u8]) -> bool {
+    bytes.get(..KILLED.len()).is_some_and(|start| start == KILLED)
 }
 
 /// Bytes of the header of a record of this name.

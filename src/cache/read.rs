@@ -14,6 +14,7 @@ use twox_hash::XxHash3_128;
 use super::error::CacheError;
 use super::flight::{Buffer, CHUNK_BYTES, FlightPermit};
 use super::state::{HotObject, State};
+use crate::blobs::record::is_freed;
 use crate::blobs::{Location, Pin, RecordView, replay};
 use crate::config::Verify;
 use crate::index::table::Slot;
@@ -127,7 +128,7 @@ pub(super) async fn open(
     let Some(buffer) = read_start(state, &slot, &pin, buffer, first_len).await? else { return Ok(None) };
 
     let Some((info, checksum)) = parse(&buffer.as_ref()[..first_len], &pin, name, &slot) else {
-        state.drop_damaged(&slot, "header");
+        drop_unparsed(state, &slot, buffer.as_ref());
         return Ok(None);
     };
     let first = Bytes::from_owner(buffer).slice(usize::from(location.header_len)..first_len);
@@ -160,9 +161,18 @@ pub(super) async fn open_header(
     let Some(buffer) = read_start(state, &slot, &pin, buffer, header_len).await? else { return Ok(None) };
     let parsed = parse(&buffer.as_ref()[..header_len], &pin, name, &slot);
     if parsed.is_none() {
-        state.drop_damaged(&slot, "header");
+        drop_unparsed(state, &slot, buffer.as_ref());
     }
     Ok(parsed.map(|(info, _)| info))
+}
+
+/// Drops a record whose header, at the start of `bytes`, is not what the table says.
+fn drop_unparsed(state: &State, slot: &Slot, bytes: &[u8]) {
+    if is_freed(bytes) {
+        state.drop_freed(slot);
+    } else {
+        state.drop_damaged(slot, "header");
+    }
 }
 
 /// Puts a small object that was read before into the memory tier.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::signal::WakeUp;
 use super::state::State;
+use crate::blobs::record::is_freed;
 use crate::blobs::{RecordView, replay};
 use crate::index::Table;
 use crate::index::table::Slot;
@@ -36,8 +37,8 @@ pub(super) fn scrub(state: &State, wake: &WakeUp) -> bool {
 fn check(state: &State, slot: &Slot) {
     let location = slot.location;
     let Some((_, Some(pin))) = state.table.peek(slot.hash, |_| state.store.pin(&location)) else { return };
+    let mut header = vec![0; usize::from(location.header_len)];
     let whole = pin.file().and_then(|file| {
-        let mut header = vec![0; usize::from(location.header_len)];
         std::os::unix::fs::FileExt::read_exact_at(file, &mut header, location.offset())?;
         let view = RecordView::parse(&header, pin.segment().salt(), Some(location.block));
         let found = replay::body_checksum(file, location.body_offset(), location.body_len)?;
@@ -45,6 +46,7 @@ fn check(state: &State, slot: &Slot) {
     });
     match whole {
         Ok(true) => state.table.set_verified(slot.hash, slot.sequence),
+        Ok(false) if is_freed(&header) => state.drop_freed(slot),
         Ok(false) => state.drop_damaged(slot, "found by the scrub"),
         Err(error) => {
             tracing::warn!(segment = location.segment, %error, "record could not be read");

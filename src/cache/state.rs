@@ -132,6 +132,15 @@ impl State {
         self.store.release_replaced(old.location, old.hash.0);
     }
 
+    /// Drops a record that was freed right before the process before this one died, too late for the index to hear of
+    /// it. That is no damage.
+    pub(super) fn drop_freed(&self, slot: &Slot) {
+        let unchanged = crate::object::Precondition::Unchanged(slot.sequence);
+        if let Ok(Some(slot)) = self.table.remove(slot.hash, unchanged) {
+            self.forget(slot.sequence, slot.location);
+        }
+    }
+
     /// Drops a record that turned out to be damaged. Nothing happens when it was removed in the meantime: then it was
     /// not damaged but gone.
     pub(super) fn drop_damaged(&self, slot: &Slot, what: &str) {
