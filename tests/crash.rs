@@ -4,6 +4,8 @@
 //! `LARDER_TEST_SEED` sets it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "modules of a test program, not a library")]
+#![allow(clippy::cast_possible_truncation, reason = "gauges are small whole numbers")]
 
 mod common;
 
@@ -99,4 +101,59 @@ fn assert_disk_is_counted(larder: &Larder) {
         let (counted, real) = (larder.metric("larder_disk_bytes") as u64, larder.disk_bytes());
         (counted >= real && counted - real <= GAUGE_SLACK).then_some(())
     });
+}
+
+#[test]
+fn kill_9_while_it_starts_loses_nothing() {
+    const OBJECTS: usize = 6000;
+    let seed = seed();
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut larder = Larder::start(Options::default().flag("--capacity", ROOMY));
+    workload::fill(larder.address(), "first", OBJECTS, 300);
+    workload::fill(larder.address(), "solo", 3, bodies::LARGE);
+    // Once with an index that knows little, later with one that knows all, then with one that was half written.
+    for round in 0..24 {
+        larder.kill_while_starting(workload::moment(&mut random, 60));
+        if round % 8 == 7 {
+            larder.restart();
+            workload::assert_filled(larder.address(), "first", OBJECTS, 300);
+            workload::assert_filled(larder.address(), "solo", 3, bodies::LARGE);
+            assert_nothing_strange(&larder, round);
+            workload::fill(larder.address(), &format!("round-{round}"), 500, 4000);
+        }
+    }
+    larder.restart();
+    for round in [7, 15, 23] {
+        workload::assert_filled(larder.address(), &format!("round-{round}"), 500, 4000);
+    }
+    assert_nothing_strange(&larder, 24);
+    assert_disk_is_counted(&larder);
+}
+
+#[test]
+fn kill_9_while_it_is_full_and_evicts_serves_nothing_torn() {
+    const CAPACITY: u64 = 48 << 20;
+    let seed = seed();
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut larder = Larder::start(Options::default().flag("--capacity", "48MiB"));
+    let (history, versions) = (History::default(), AtomicU64::new(1));
+    history.allow_evictions();
+    let mut evicted = 0.0;
+    for round in 0..20 {
+        let pause = std::time::Duration::from_millis(200) + workload::moment(&mut random, 400);
+        let torn = workload::run(larder.address(), &history, &versions, random.random(), || {
+            std::thread::sleep(pause);
+            evicted += larder.metrics().get("larder_evictions_total{reason=\"capacity\"}").unwrap_or(&0.0);
+            larder.kill9();
+        });
+        assert!(torn.is_empty(), "round {round}: {}", torn.join("\n"));
+        assert!(larder.disk_bytes() <= CAPACITY, "round {round}: {} bytes on disk", larder.disk_bytes());
+        larder.restart();
+        let wrong = workload::check(larder.address(), &history, &history.keys());
+        assert!(wrong.is_empty(), "round {round}, {} wrong: {}", wrong.len(), wrong.join("\n"));
+        assert_eq!(larder.metric("larder_damaged_records_total"), 0.0, "round {round}");
+        assert!(larder.disk_bytes() <= CAPACITY, "round {round}: {} bytes on disk", larder.disk_bytes());
+    }
+    assert!(evicted > 1000.0, "only {evicted} evictions: nothing was tested");
+    assert_disk_is_counted(&larder);
 }

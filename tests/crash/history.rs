@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::bodies::body;
 
@@ -22,10 +22,16 @@ struct Operation {
 #[derive(Default)]
 pub struct History {
     clock: AtomicU64,
+    evicts: AtomicBool,
     keys: Mutex<BTreeMap<String, Vec<Operation>>>,
 }
 
 impl History {
+    /// From now on any key may be found empty.
+    pub fn allow_evictions(&self) {
+        self.evicts.store(true, Ordering::SeqCst);
+    }
+
     /// Notes that an operation is about to be sent; the number is for [`History::end`].
     pub fn begin(&self, key: &str, value: Value) -> u64 {
         let mut keys = self.keys.lock().unwrap();
@@ -65,7 +71,7 @@ impl History {
             .filter(|operation| operation.ended.is_none_or(|ended| ended > last_begun))
             .map(|operation| operation.value)
             .collect();
-        if !answered {
+        if !answered || self.evicts.load(Ordering::SeqCst) {
             possible.push(None);
         }
         let holds = |value: &&Value| match (value, found) {

@@ -133,6 +133,26 @@ pub fn fill(address: SocketAddr, prefix: &str, count: usize, length: usize) {
     });
 }
 
+/// Fails unless what [`fill`] stored is all there.
+pub fn assert_filled(address: SocketAddr, prefix: &str, count: usize, length: usize) {
+    let missing: Vec<String> = (0..count)
+        .map(|number| format!("{prefix}/{number}"))
+        .collect::<Vec<_>>()
+        .chunks(count.div_ceil(4))
+        .flat_map(|keys| {
+            let mut connection = Connection::open(address).unwrap();
+            keys.iter()
+                .filter(|key| {
+                    let answer = connection.request("GET", &url_path(key), &[], &[]).unwrap();
+                    answer.status != 200 || answer.body != body_of_length(key, 0, length)
+                })
+                .cloned()
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(missing.is_empty(), "{} of {count} are missing: {missing:?}", missing.len());
+}
+
 /// A time to let the server run before it is killed.
 pub fn moment(random: &mut StdRng, at_most_ms: u64) -> Duration {
     Duration::from_micros(random.random_range(0..at_most_ms * 1000))
