@@ -135,15 +135,21 @@ impl Cache {
     /// `Overloaded` when the budget of bodies in flight is used up, `Io`. Damage is a miss.
     pub async fn get(&self, name: &ObjectName) -> Result<Option<Object>, CacheError> {
         let state = &self.state;
-        let found = state.table.get(state.table.hash(name), |slot| state.store.pin(&slot.location));
-        let Some((slot, pin)) = found else { return Ok(None) };
-        if state.options.memory_tier > 0
-            && let Some(hot) = state.memory_tier.get(&slot.sequence)
-        {
-            state.metrics.memory_hits.inc();
-            return Ok(Some(Object::in_memory(hot)));
+        loop {
+            let found = state.table.get(state.table.hash(name), |slot| state.store.pin(&slot.location));
+            let Some((slot, pin)) = found else { return Ok(None) };
+            if state.options.memory_tier > 0
+                && let Some(hot) = state.memory_tier.get(&slot.sequence)
+            {
+                state.metrics.memory_hits.inc();
+                return Ok(Some(Object::in_memory(hot)));
+            }
+            // A record that is not to be had is out of the table, unless it was replaced or moved meanwhile: then the
+            // other one is the answer.
+            if let Some(object) = read::open(state, name, slot, pin).await? {
+                return Ok(Some(object));
+            }
         }
-        read::open(state, name, slot, pin).await
     }
 
     /// An object's properties, without marking it as used.
@@ -152,9 +158,13 @@ impl Cache {
     /// `Io`. Damage is a miss.
     pub async fn head(&self, name: &ObjectName) -> Result<Option<ObjectInfo>, CacheError> {
         let state = &self.state;
-        let found = state.table.peek(state.table.hash(name), |slot| state.store.pin(&slot.location));
-        let Some((slot, pin)) = found else { return Ok(None) };
-        read::open_header(state, name, slot, pin).await
+        loop {
+            let found = state.table.peek(state.table.hash(name), |slot| state.store.pin(&slot.location));
+            let Some((slot, pin)) = found else { return Ok(None) };
+            if let Some(info) = read::open_header(state, name, slot, pin).await? {
+                return Ok(Some(info));
+            }
+        }
     }
 
     /// Starts an upload. Nothing is visible before [`Upload::commit`]; dropping the upload undoes it.

@@ -4,6 +4,7 @@
 //! durable first) → a new epoch begins → the last reader of the old epoch leaves → hole punched, or the whole file
 //! unlinked.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,15 +20,15 @@ use super::segment::{Kind, Segment};
 struct Dead {
     segment: Arc<Segment>,
     location: Location,
-    /// What tells versions of one object: see [`Reclaimer::later`].
-    identity: u128,
+    /// Set where a newer version of the object replaced it: see [`Reclaimer::later`].
+    identity: Option<u128>,
 }
 
 /// Dead records of one segment, waiting for the readers of an epoch.
 struct Draining {
     segment: Arc<Segment>,
     epoch: Arc<()>,
-    dead: Vec<Location>,
+    dead: Vec<Dead>,
 }
 
 /// The dead records of a store.
@@ -35,6 +36,8 @@ pub(super) struct Reclaimer {
     now: Mutex<Vec<Dead>>,
     after_sync: Mutex<Vec<Dead>>,
     draining: Mutex<Vec<Draining>>,
+    /// Replaced records by object, from the replacement until their blocks are free.
+    replaced: Mutex<HashMap<u128, Vec<(Arc<Segment>, Location)>>>,
     pending_bytes: AtomicU64,
     punches: AtomicBool,
 }
@@ -48,6 +51,7 @@ impl Reclaimer {
             now: Mutex::default(),
             after_sync: Mutex::default(),
             draining: Mutex::default(),
+            replaced: Mutex::default(),
             pending_bytes: AtomicU64::new(0),
             punches: AtomicBool::new(punches),
         }
@@ -66,24 +70,24 @@ impl Reclaimer {
     /// Takes a record that may be freed as soon as its readers are gone.
     pub(super) fn soon(&self, segment: Arc<Segment>, location: Location) {
         self.pending_bytes.fetch_add(location.disk_len(), Ordering::AcqRel);
-        self.now.lock().push(Dead { segment, location, identity: 0 });
+        self.now.lock().push(Dead { segment, location, identity: None });
     }
 
     /// Takes a record that a newer one of the same `identity` replaced: freed only after a sync, so that a power
     /// cut cannot take both.
     pub(super) fn later(&self, segment: Arc<Segment>, location: Location, identity: u128) {
         self.pending_bytes.fetch_add(location.disk_len(), Ordering::AcqRel);
-        self.after_sync.lock().push(Dead { segment, location, identity });
+        self.replaced.lock().entry(identity).or_default().push((Arc::clone(&segment), location));
+        self.after_sync.lock().push(Dead { segment, location, identity: Some(identity) });
     }
 
-    /// Makes the older versions of an object that are not yet freed unreadable, so that a deleted object cannot
-    /// come back by way of one of them.
-    pub(super) fn kill_older(&self, identity: u128) -> io::Result<()> {
-        let after_sync = self.after_sync.lock();
-        for dead in after_sync.iter().filter(|dead| dead.identity == identity) {
-            kill(&dead.segment, &dead.location)?;
-        }
-        Ok(())
+    /// Makes the replaced versions of an object that are not yet freed unreadable, so that an object whose newest
+    /// version goes cannot come back by way of one of them. Returns their segments.
+    pub(super) fn kill_older(&self, identity: u128) -> io::Result<Vec<Arc<Segment>>> {
+        // Held all along: what is in the map still has its blocks.
+        let replaced = self.replaced.lock();
+        let older = replaced.get(&identity).map(Vec::as_slice).unwrap_or_default();
+        older.iter().map(|(segment, at)| kill(segment, at).map(|()| Arc::clone(segment))).collect()
     }
 
     /// Takes what waits for a sync; call it before the sync begins.
@@ -91,8 +95,15 @@ impl Reclaimer {
         SyncBatch(std::mem::take(&mut *self.after_sync.lock()))
     }
 
-    /// Lets what waited go, or wait for the next sync when this one failed.
+    /// Makes what waited unreadable and lets it go, or wait for the next sync when this one failed.
     pub(super) fn end_sync(&self, batch: SyncBatch, synced: bool) {
+        for dead in batch.0.iter().filter(|_| synced) {
+            // Before the sync is told to those who wait for it: an older version must not outlive, in a crash, the
+            // acknowledgement of the newer one. Where it fails the blocks are freed all the same.
+            if let Err(error) = kill(&dead.segment, &dead.location) {
+                tracing::warn!(segment = dead.segment.id(), %error, "a dead record could not be marked as such");
+            }
+        }
         let list = if synced { &self.now } else { &self.after_sync };
         list.lock().extend(batch.0);
     }
@@ -105,14 +116,15 @@ impl Reclaimer {
         let mut draining = self.draining.lock();
         let mut dead = std::mem::take(&mut *self.now.lock());
         dead.sort_unstable_by_key(|dead| (dead.location.segment, dead.location.block));
-        for group in dead.chunk_by(|a, b| a.location.segment == b.location.segment) {
-            let segment = Arc::clone(&group[0].segment);
+        let mut dead = dead.into_iter().peekable();
+        while let Some(first) = dead.next() {
+            let segment = Arc::clone(&first.segment);
+            let mut group = vec![first];
+            while let Some(next) = dead.next_if(|next| next.location.segment == segment.id()) {
+                group.push(next);
+            }
             let epoch = segment.turn_epoch();
-            draining.push(Draining {
-                segment,
-                epoch,
-                dead: group.iter().map(|dead| dead.location).collect(),
-            });
+            draining.push(Draining { segment, epoch, dead: group });
         }
         let mut unlinked = Vec::new();
         let mut failure = None;
@@ -121,9 +133,12 @@ impl Reclaimer {
             if Arc::strong_count(&group.epoch) > 1 {
                 return true;
             }
-            match self.free(&group.segment, &group.dead) {
+            let locations: Vec<Location> = group.dead.iter().map(|dead| dead.location).collect();
+            match self.free(&group.segment, &locations) {
                 Ok(was_last) => {
-                    let bytes = group.dead.iter().map(Location::disk_len).sum();
+                    // Only now: until its blocks are free a replaced version must be found by a deletion.
+                    self.forget_replaced(&group.dead);
+                    let bytes = locations.iter().map(Location::disk_len).sum();
                     self.pending_bytes.fetch_sub(bytes, Ordering::AcqRel);
                     if was_last {
                         unlinked.push(group.segment.id());
@@ -137,6 +152,19 @@ impl Reclaimer {
             }
         });
         failure.map_or(Ok(unlinked), Err)
+    }
+
+    fn forget_replaced(&self, dead: &[Dead]) {
+        let mut replaced = self.replaced.lock();
+        for dead in dead {
+            let Some(identity) = dead.identity else { continue };
+            if let Some(older) = replaced.get_mut(&identity) {
+                older.retain(|(_, location)| *location != dead.location);
+                if older.is_empty() {
+                    replaced.remove(&identity);
+                }
+            }
+        }
     }
 
     /// Frees the records' blocks. True when the whole file was unlinked.

@@ -215,12 +215,14 @@ impl SegmentStore {
         Ok(())
     }
 
-    /// Makes the versions of a deleted object that were replaced and not yet freed unreadable, too.
+    /// Makes the versions of an object that were replaced and not yet freed unreadable, too.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn kill_replaced(&self, identity: u128) -> io::Result<()> {
-        self.shared.reclaimer.kill_older(identity)
+        let touched = self.shared.reclaimer.kill_older(identity)?;
+        self.shared.unsynced.lock().extend(touched.into_iter().filter(|segment| segment.is_sealed()));
+        Ok(())
     }
 
     /// Says that every live record is counted. Before that nothing is freed: a segment without a counted live

@@ -98,8 +98,10 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
         drop(pin);
         let to = state.store.append(&header, &[body])?;
         if state.table.relocate(hash, header.sequence, from, to) {
-            state.store.release_replaced(from, hash.0);
+            state.release_replaced(hash, from);
         } else {
+            // Overwritten or deleted meanwhile: the copy must not bring it back.
+            state.store.kill(&to)?;
             state.store.release(to);
         }
         if !go_on() {

@@ -77,7 +77,7 @@ fn evict_down_to(state: &State, target: u64, reason: &str) -> io::Result<()> {
         evictions.inc();
         evicted_bytes.inc_by(slot.location.disk_len());
         last_used = Some(slot.used_us);
-        state.forget(slot.sequence, slot.location);
+        state.bury(&slot);
     }
     if let Some(used_us) = last_used {
         state.metrics.last_evicted_age.set(gauge(now_us().saturating_sub(used_us) / 1_000_000));

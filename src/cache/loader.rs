@@ -16,7 +16,6 @@ use crate::blobs::{BLOCK, Location, Segment, footer, replay};
 use crate::index::table::{Loaded, Slot};
 use crate::index::{Index, IndexError, MemoryIndex, Progress, Recency, SledIndex};
 use crate::key::ObjectName;
-use crate::object::Precondition;
 
 /// Fills the table. Afterwards the cache is ready.
 pub(super) fn load(state: &State, indexer: &SharedIndexer) {
@@ -142,10 +141,10 @@ fn take_in(
     let hash = state.table.hash(name);
     match state.table.insert_loaded(Slot { hash, sequence, location, used_us, hits, verified: false }) {
         Loaded::Added(None) => {}
-        Loaded::Added(Some(old)) if old.sequence == sequence => state.store.release(old.location),
-        Loaded::Added(Some(old)) => state.forget(old.sequence, old.location),
+        Loaded::Added(Some(old)) => state.forget_replaced(hash, old.sequence, old.location),
         Loaded::Known => segment.remove_live(&location),
-        Loaded::Dead => state.store.release(location),
+        Loaded::Dead(current) if current == Some(sequence) => state.release_replaced(hash, location),
+        Loaded::Dead(_) => state.forget_replaced(hash, sequence, location),
     }
 }
 
@@ -193,9 +192,7 @@ fn reconcile(state: &State, segments: &HashMap<u32, Arc<Segment>>) {
         }
     });
     for slot in stale {
-        if let Ok(Some(slot)) = state.table.remove(slot.hash, Precondition::Unchanged(slot.sequence)) {
-            state.forget(slot.sequence, slot.location);
-        }
+        state.drop_freed(&slot);
     }
 }
 
@@ -217,9 +214,10 @@ fn compare(
     for (header, block) in replay::replay(segment, u32::MAX)?.records {
         let hash = state.table.hash(&header.name);
         let known = state.table.peek(hash, |_| ());
-        let newer_known = known.is_some_and(|(slot, ())| slot.sequence >= header.sequence);
-        if !newer_known && replay::header_is_there(segment, &header, block)? {
-            let location = header.location(segment.id(), block);
+        let location = header.location(segment.id(), block);
+        let is_known = known.is_some_and(|(slot, ())| slot.location == location);
+        // What is there and has a newer version is dead: the process died before it was freed.
+        if !is_known && replay::header_is_there(segment, &header, block)? {
             let used_us = header.created_ms.saturating_mul(1000);
             take_in(state, segment, &header.name, header.sequence, location, used_us, 0);
         }

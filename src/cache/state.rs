@@ -16,7 +16,7 @@ use super::flight::{BufferPool, FlightBudget};
 use super::signal::{SyncSignal, WakeUp};
 use crate::blobs::{Location, SegmentStore};
 use crate::config::Durability;
-use crate::index::table::Slot;
+use crate::index::table::{NameHash, Slot};
 use crate::index::{Index, Table};
 use crate::metrics::Metrics;
 use crate::object::ObjectInfo;
@@ -120,36 +120,72 @@ impl State {
         Arc::clone(&self.index.read())
     }
 
+    /// Lets go of an object that the table no longer has, of the versions before it, too: with the newest one gone, a
+    /// start after a crash must not take one of those for the current one.
+    pub(super) fn bury(&self, slot: &Slot) {
+        if let Err(error) = self.store.kill_replaced(slot.hash.0) {
+            self.kill_failed(&error);
+        }
+        self.forget(slot.sequence, slot.location);
+    }
+
     /// Lets go of a record that the table no longer points at.
     pub(super) fn forget(&self, sequence: u64, location: Location) {
         self.dead.lock().push(sequence);
         self.store.release(location);
     }
 
-    /// Lets go of a record that a newer one of the same object replaced.
-    pub(super) fn forget_replaced(&self, old: &Slot) {
-        self.dead.lock().push(old.sequence);
-        self.store.release_replaced(old.location, old.hash.0);
+    /// Lets go of a record that a newer one of the same object replaced. It is made unreadable before the newer one is
+    /// acknowledged: otherwise it could come back after a crash, once the newer one is deleted or evicted.
+    pub(super) fn forget_replaced(&self, hash: NameHash, sequence: u64, location: Location) {
+        match self.options.durability {
+            Durability::Periodic => {
+                if let Err(error) = self.store.kill(&location) {
+                    self.kill_failed(&error);
+                }
+                self.forget(sequence, location);
+            }
+            // The newer one is not durable yet; the sync that makes it so kills the older one.
+            Durability::Commit => {
+                self.dead.lock().push(sequence);
+                self.release_replaced(hash, location);
+            }
+        }
+    }
+
+    /// Frees a record's blocks once the record that replaced it is durable.
+    pub(super) fn release_replaced(&self, hash: NameHash, location: Location) {
+        self.store.release_replaced(location, hash.0);
+        // The newer one may have been removed before this one was known to be replaced.
+        if self.table.peek(hash, |_| ()).is_none()
+            && let Err(error) = self.store.kill_replaced(hash.0)
+        {
+            self.kill_failed(&error);
+        }
+    }
+
+    /// Where a record cannot be made unreadable it is still freed later; only a crash before that brings it back.
+    fn kill_failed(&self, error: &io::Error) {
+        self.metrics.store_errors.with_label_values(&["write"]).inc();
+        tracing::warn!(%error, "a dead record could not be marked as such");
     }
 
     /// Drops a record that was freed right before the process before this one died, too late for the index to hear of
     /// it. That is no damage.
     pub(super) fn drop_freed(&self, slot: &Slot) {
-        let unchanged = crate::object::Precondition::Unchanged(slot.sequence);
-        if let Ok(Some(slot)) = self.table.remove(slot.hash, unchanged) {
-            self.forget(slot.sequence, slot.location);
+        if let Some(slot) = self.table.remove_record(slot) {
+            self.bury(&slot);
         }
     }
 
     /// Drops a record that turned out to be damaged. Nothing happens when it was removed in the meantime: then it was
     /// not damaged but gone.
     pub(super) fn drop_damaged(&self, slot: &Slot, what: &str) {
-        let unchanged = crate::object::Precondition::Unchanged(slot.sequence);
-        if let Ok(Some(slot)) = self.table.remove(slot.hash, unchanged) {
+        if let Some(slot) = self.table.remove_record(slot) {
             let Location { segment, block, .. } = slot.location;
             tracing::warn!(segment, block, sequence = slot.sequence, what, "damaged record dropped");
             self.metrics.damaged.inc();
-            self.forget(slot.sequence, slot.location);
+            self.bury(&slot);
         }
     }
 

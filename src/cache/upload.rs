@@ -337,11 +337,11 @@ fn publish(
     match state.table.insert(hash, sequence, location, precondition) {
         Ok(Inserted::Created) => Ok(true),
         Ok(Inserted::Replaced(old)) => {
-            state.forget_replaced(&old);
+            state.forget_replaced(hash, old.sequence, old.location);
             Ok(false)
         }
         Ok(Inserted::Superseded) => {
-            state.forget(sequence, location);
+            state.forget_replaced(hash, sequence, location);
             Ok(false)
         }
         Err(_) => {

@@ -59,8 +59,9 @@ pub enum Loaded {
     Added(Option<Slot>),
     /// It was known already.
     Known,
-    /// A newer record is known, or the object was deleted meanwhile: it is dead.
-    Dead,
+    /// It is dead: the record of this sequence number is current, or the object was deleted meanwhile. A copy of a
+    /// record, which compaction makes, has the number of its original.
+    Dead(Option<u64>),
 }
 
 /// The table.
@@ -173,11 +174,11 @@ impl Table {
     pub fn insert_loaded(&self, slot: Slot) -> Loaded {
         let loaded = self.with_shard(slot.hash, |shard| {
             if shard.was_deleted(slot.hash) {
-                return Loaded::Dead;
+                return Loaded::Dead(None);
             }
             match shard.find(slot.hash) {
                 Some(known) if known.location == slot.location => Loaded::Known,
-                Some(known) if known.sequence >= slot.sequence => Loaded::Dead,
+                Some(known) if known.sequence >= slot.sequence => Loaded::Dead(Some(known.sequence)),
                 known => {
                     shard.remove(slot.hash);
                     shard.insert_newest(slot);
@@ -216,6 +217,16 @@ impl Table {
             self.count_removed(slot);
         }
         Ok(removed)
+    }
+
+    /// Removes an object where this is still its record, at this place: compaction may have moved it.
+    pub fn remove_record(&self, record: &Slot) -> Option<Slot> {
+        let removed = self.with_shard(record.hash, |shard| {
+            let found = shard.find(record.hash)?;
+            let same = (found.sequence, found.location) == (record.sequence, record.location);
+            if same { shard.delete(record.hash) } else { None }
+        });
+        removed.inspect(|slot| self.count_removed(slot))
     }
 
     /// Points an object at a copy of its record. False when the object has changed meanwhile.
