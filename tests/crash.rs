@@ -77,6 +77,7 @@ fn kill_writers(options: Options, rounds: u64) {
     let wrong = workload::check(larder.address(), &history, &history.keys());
     assert!(wrong.is_empty(), "at the end, {} wrong: {}", wrong.len(), wrong.join("\n"));
     assert_disk_is_counted(&larder);
+    assert_nothing_is_left_over(&larder, &history);
 }
 
 /// A process that is killed damages nothing and evicts nothing.
@@ -93,6 +94,27 @@ fn assert_nothing_strange(larder: &Larder, round: u64) {
     ] {
         assert_eq!(sum(name), 0.0, "round {round}: {name}; the log:\n{}", larder.log());
     }
+}
+
+/// Files of unfinished, replaced and deleted large objects go.
+fn assert_nothing_is_left_over(larder: &Larder, history: &History) {
+    let large = history
+        .keys()
+        .iter()
+        .filter(|key| key.starts_with("large/"))
+        .filter(|key| history.is_there(key))
+        .count();
+    wait_for("one file for each large object", || {
+        let names = std::fs::read_dir(larder.data_dir().join("segments")).unwrap();
+        let files =
+            names.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "obj"));
+        (files.count() == large).then_some(())
+    });
+    wait_for("the blocks of dead records to be free", || {
+        let in_use =
+            larder.metric("larder_stored_bytes") + larder.metric("larder_stored_objects") * 4096.0 * 2.0;
+        (larder.disk_bytes() as f64 <= in_use + 8e6).then_some(())
+    });
 }
 
 /// The gauge comes to agree with the disk.

@@ -41,7 +41,12 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
     let mut ids: Vec<&u32> = old.keys().collect();
     ids.sort_unstable();
     for id in ids {
-        let from = taken.get(id).copied().unwrap_or(0);
+        let segment = &old[id];
+        let mut from = taken.get(id).copied().unwrap_or(0);
+        if segment.kind() == Kind::Solo && segment.live_records() == 0 {
+            // Dead since the index was last written, or never finished: found again to be freed.
+            from = 0;
+        }
         if from < u32::MAX {
             report(state, &old[id], replay_segment(state, &old[id], from));
         }

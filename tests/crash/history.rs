@@ -59,6 +59,11 @@ impl History {
         keys.get(key).into_iter().flatten().filter_map(|operation| operation.value).collect()
     }
 
+    /// True when the last thing found of `key` was a body.
+    pub fn is_there(&self, key: &str) -> bool {
+        self.keys.lock().unwrap()[key].iter().any(|operation| operation.value.is_some())
+    }
+
     /// Compares what `key` holds (`None`: it is not there) with what it may hold. What was found is what must be found
     /// from then on.
     pub fn settle(&self, key: &str, found: Option<&[u8]>) -> Result<(), String> {
