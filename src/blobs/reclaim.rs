@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 
-use super::BLOCK;
 use super::record::Location;
 use super::segment::{Kind, Segment};
+use super::{BLOCK, BLOCK_BYTES};
 
 /// A record that the index no longer points at.
 struct Dead {
@@ -31,6 +31,9 @@ struct Draining {
     dead: Vec<Dead>,
 }
 
+/// Dead records of one object.
+type Versions = Vec<(Arc<Segment>, Location)>;
+
 /// The dead records of a store.
 pub(super) struct Reclaimer {
     now: Mutex<Vec<Dead>>,
@@ -39,7 +42,7 @@ pub(super) struct Reclaimer {
     /// records that died later.
     draining: Mutex<Vec<Draining>>,
     /// Every dead record whose header is still on disk, by whose it was. Innermost lock.
-    unfreed: Mutex<HashMap<u128, Vec<(Arc<Segment>, Location)>>>,
+    unfreed: Mutex<HashMap<u128, Versions>>,
     pending_bytes: AtomicU64,
     punches: AtomicBool,
 }
@@ -232,7 +235,7 @@ pub(super) fn probe_punching(dir: &std::path::Path) -> io::Result<bool> {
     let path = dir.join("punch.probe");
     let file = std::fs::File::create(&path)?;
     let answer = file
-        .write_all_at(&[1; 2 * BLOCK as usize], 0)
+        .write_all_at(&[1; 2 * BLOCK_BYTES], 0)
         .and_then(|()| rustix::fs::fallocate(&file, PUNCH, 0, BLOCK).map_err(io::Error::from));
     std::fs::remove_file(&path)?;
     Ok(answer.is_ok())

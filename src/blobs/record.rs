@@ -6,7 +6,7 @@ use twox_hash::XxHash3_64;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{BLOCK, blocks};
+use super::{BLOCK, BLOCK_BYTES, blocks};
 use crate::key::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Namespace, ObjectKey, ObjectName};
 
 /// Version of the record format that this build writes, and the newest that it reads.
@@ -18,7 +18,7 @@ const MAGIC: [u8; 4] = *b"LREC";
 pub const FIXED_BYTES: usize = size_of::<Fixed>();
 
 /// A header always fits into the first block of its record.
-const _: () = assert!(FIXED_BYTES + MAX_NAMESPACE_BYTES + MAX_KEY_BYTES <= BLOCK as usize);
+const _: () = assert!(FIXED_BYTES + MAX_NAMESPACE_BYTES + MAX_KEY_BYTES <= BLOCK_BYTES);
 
 /// Where a record lies. `Copy`, small, and all that the index needs to know of a blob.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -157,9 +157,9 @@ fn length_u16(text: &str) -> U16 {
 fn checksum(fixed: &Fixed, namespace: &[u8], key: &[u8]) -> u64 {
     let mut hasher = XxHash3_64::with_seed(fixed.salt.get());
     let covered = FIXED_BYTES - size_of::<U64>();
-    let _ = std::hash::Hasher::write(&mut hasher, &fixed.as_bytes()[..covered]);
-    let _ = std::hash::Hasher::write(&mut hasher, namespace);
-    let _ = std::hash::Hasher::write(&mut hasher, key);
+    std::hash::Hasher::write(&mut hasher, &fixed.as_bytes()[..covered]);
+    std::hash::Hasher::write(&mut hasher, namespace);
+    std::hash::Hasher::write(&mut hasher, key);
     std::hash::Hasher::finish(&hasher)
 }
 

@@ -11,7 +11,7 @@ use twox_hash::XxHash3_128;
 
 use super::record::{RecordHeader, RecordView};
 use super::segment::{Kind, Segment};
-use super::{BLOCK, blocks, footer};
+use super::{BLOCK, BLOCK_BYTES, blocks, footer};
 
 /// What a segment holds.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub fn replay(segment: &Segment, verify_from: u32) -> io::Result<Replay> {
 fn replay_solo(file: &File, segment: &Segment) -> io::Result<Replay> {
     let mut found = Replay { had_footer: true, ..Replay::default() };
     let length = file.metadata()?.len();
-    let mut buffer = vec![0; usize::try_from(length.min(BLOCK)).unwrap_or(BLOCK as usize)];
+    let mut buffer = vec![0; usize::try_from(length.min(BLOCK)).unwrap_or(BLOCK_BYTES)];
     file.read_exact_at(&mut buffer, 0)?;
     let view = RecordView::parse(&buffer, segment.salt(), Some(0));
     match view.and_then(|view| view.to_header()) {
@@ -86,7 +86,7 @@ fn replay_footer(file: &File, salt: u64, entries: &[u8]) -> io::Result<Replay> {
 fn scan(file: &File, mut salt: Option<u64>, verify_from: u32) -> io::Result<Replay> {
     let mut found = Replay { tail_block: 1, ..Replay::default() };
     let length = file.metadata()?.len();
-    let mut buffer = vec![0; BLOCK as usize];
+    let mut buffer = vec![0; BLOCK_BYTES];
     let mut block = 1;
     let mut data = 0..0;
     while u64::from(block) * BLOCK < length {
@@ -149,8 +149,8 @@ fn body_is_whole(file: &File, header: &RecordHeader, block: u32) -> io::Result<b
 /// # Errors
 /// Those of the disk.
 pub fn body_checksum(file: &File, mut offset: u64, mut length: u64) -> io::Result<Option<u128>> {
-    const CHUNK: u64 = 128 << 10;
-    let mut buffer = vec![0; usize::try_from(length.min(CHUNK)).unwrap_or(CHUNK as usize)];
+    const CHUNK: usize = 128 << 10;
+    let mut buffer = vec![0; usize::try_from(length).unwrap_or(CHUNK).min(CHUNK)];
     let mut hasher = XxHash3_128::new();
     while length > 0 {
         let want = usize::try_from(length).unwrap_or(usize::MAX).min(buffer.len());

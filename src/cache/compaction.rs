@@ -98,11 +98,11 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
         drop(pin);
         let to = state.store.append(&header, &[body])?;
         if state.table.relocate(hash, header.sequence, from, to) {
-            state.store.release_replaced(from, hash.0);
+            state.store.release_replaced(from, hash.number());
         } else {
             // Deleted or replaced meanwhile: no start may find the copy.
             state.store.kill(&to)?;
-            state.store.release(to, hash.0);
+            state.store.release(to, hash.number());
         }
         if !go_on() {
             return Ok(false);

@@ -64,7 +64,7 @@ impl DataDirectory {
             Some(_) => {}
             // New, or damaged: records carry versions of their own, so nothing depends on this file being whole.
             None => {
-                std::fs::write(path.join(FORMAT_FILE), format_text(DIRECTORY_FORMAT)).map_err(io_error)?
+                std::fs::write(path.join(FORMAT_FILE), format_text(DIRECTORY_FORMAT)).map_err(io_error)?;
             }
         }
         write_pid(&mut lock).map_err(io_error)?;

@@ -48,15 +48,21 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
             report(state, &old[id], replay_segment(state, &old[id], from));
         }
     }
-    state.table.finish_loading();
-    state.store.set_loaded();
-    state.ready.store(true, Ordering::Release);
-    state.metrics.ready.set(1);
+    set_ready(state);
+    state.update_gauges();
     state.evict.ring();
     let objects = state.table.objects();
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(objects, from_index, segments = old.len(), milliseconds, "ready");
     reconcile(state, &old);
+}
+
+/// Says that everything that was stored before the start is found.
+pub(super) fn set_ready(state: &State) {
+    state.table.finish_loading();
+    state.store.set_loaded();
+    state.ready.store(true, Ordering::Release);
+    state.metrics.ready.set(1);
 }
 
 /// True for a file of a newer larder: its bytes stay as they are for that one to read.
@@ -157,7 +163,7 @@ fn take_in(
         Loaded::Added(None) => {}
         Loaded::Added(Some(old)) => state.forget(&old),
         Loaded::Known => segment.remove_live(&location),
-        Loaded::Dead => state.store.release(location, hash.0),
+        Loaded::Dead => state.store.release(location, hash.number()),
     }
 }
 

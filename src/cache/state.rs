@@ -123,13 +123,13 @@ impl State {
     /// Lets go of a record that the table no longer points at.
     pub(super) fn forget(&self, gone: &Slot) {
         self.dead.lock().push(gone.sequence);
-        self.store.release(gone.location, gone.hash.0);
+        self.store.release(gone.location, gone.hash.number());
     }
 
     /// Lets go of a record that a newer one of the same object replaced.
     pub(super) fn forget_replaced(&self, old: &Slot) {
         self.dead.lock().push(old.sequence);
-        self.store.release_replaced(old.location, old.hash.0);
+        self.store.release_replaced(old.location, old.hash.number());
     }
 
     /// Drops a record that turned out to be damaged. Nothing happens when it was removed or moved in the meantime: then

@@ -364,7 +364,7 @@ impl Publication {
         let Self { state, hash, sequence, .. } = &self;
         let release = || {
             state.dead.lock().push(*sequence);
-            state.store.release(location, hash.0);
+            state.store.release(location, hash.number());
         };
         match state.table.insert(*hash, *sequence, location, self.precondition) {
             Ok(Inserted::Created) => Ok((header, true)),

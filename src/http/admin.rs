@@ -44,6 +44,7 @@ async fn ready(State(pages): State<Pages>) -> Response<Body> {
 }
 
 async fn render(State(pages): State<Pages>) -> Response<Body> {
+    pages.cache.update_gauges();
     match TextEncoder::new().encode_to_string(&pages.metrics.registry().gather()) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {

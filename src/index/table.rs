@@ -22,7 +22,18 @@ use crate::object::Precondition;
 /// Identifies an object: a keyed 128-bit hash of its name. The key is new in every process, so that nobody can
 /// prepare two names that meet; the record's own header is compared besides.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct NameHash(pub u128);
+pub struct NameHash {
+    high: u64,
+    low: u64,
+}
+
+impl NameHash {
+    /// The hash as one number.
+    #[must_use]
+    pub fn number(self) -> u128 {
+        u128::from(self.high) << 64 | u128::from(self.low)
+    }
+}
 
 /// What the table knows of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,7 +114,8 @@ impl Table {
         hasher.write(name.namespace.as_str().as_bytes());
         hasher.write_u8(0);
         hasher.write(name.key.as_str().as_bytes());
-        NameHash(hasher.finish128().as_u128())
+        let hash = hasher.finish128();
+        NameHash { high: hash.h1, low: hash.h2 }
     }
 
     /// Number of objects.
@@ -316,8 +328,8 @@ impl Table {
     }
 
     fn with_shard<R>(&self, hash: NameHash, work: impl FnOnce(&mut Shard) -> R) -> R {
-        // The low bits place an object inside a shard, so a shard is chosen by the high ones.
-        let at = (hash.0 >> 64) as usize % Self::SHARDS;
+        // The low bits place an object inside a shard, so a shard is chosen by others.
+        let at = usize::from(hash.high.to_le_bytes()[0]) % Self::SHARDS;
         let mut shard = self.shards[at].lock();
         let result = work(&mut shard);
         self.oldest[at].store(shard.oldest_us(), Ordering::Release);

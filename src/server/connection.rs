@@ -26,6 +26,7 @@ use super::pace::{Overdue, Pace};
 use super::stream::WatchedStream;
 use super::watch::Watch;
 use crate::http::{Caller, Site};
+use crate::protocol::handoff::FileQueue;
 
 /// Largest head of a request in bytes: a key of 1 KB, percent-encoded, and room for headers.
 const MAX_HEAD_BYTES: usize = 32 << 10;
@@ -67,24 +68,29 @@ impl Connection {
     pub(super) async fn run(self) {
         let Self { stream, site, caller, pace, entry } = self;
         let watch = Arc::new(Watch::default());
+        let files = FileQueue::default();
         let service = {
-            let watch = Arc::clone(&watch);
+            let (watch, files) = (Arc::clone(&watch), files.clone());
             service_fn(move |request: Request<Incoming>| {
                 let (site, watch) = (site.clone(), Arc::clone(&watch));
                 let part = watch.begin_request();
+                let files = files.clone();
                 async move {
-                    let request = request.map(|body| Upload::new(body, &watch));
+                    let mut request = request.map(|body| Upload::new(body, &watch));
+                    request.extensions_mut().insert(files);
                     let response = site.respond(request, caller).await;
                     watch.note_answered();
                     Ok::<Response<_>, Infallible>(response.map(|body| Download::new(body, part)))
                 }
             })
         };
-        let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watch)));
+        let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watch), files));
         let mut connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_header_size(MAX_HEAD_BYTES)
             .max_buf_size(MAX_BUFFER_BYTES)
+            // Stand-ins for parts of files must reach the stream as the slices they are.
+            .writev(true)
             .serve_connection(stream, service);
 
         let mut watchdog = pin!(Watchdog::new(pace, &watch, &entry));
