@@ -20,7 +20,7 @@ fn append(store: &SegmentStore, sequence: u64, key: &str, length: usize) -> Loca
     let name = ObjectName { namespace: Namespace::default_namespace(), key: ObjectKey::new(key).unwrap() };
     let body_checksum = twox_hash::XxHash3_128::oneshot(&body);
     let header = RecordHeader { sequence, name, body_len: length as u64, created_ms: 1, body_checksum };
-    store.append(&header, &[body]).unwrap()
+    store.append(&header, &[body], |location| location).unwrap()
 }
 
 fn keys_on_disk(dir: &std::path::Path) -> Vec<String> {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 
-use super::record::Location;
+use super::record::{DEAD_MARK, Location};
 use super::segment::{Kind, Segment};
 use super::{BLOCK, BLOCK_BYTES};
 
@@ -43,6 +43,8 @@ pub(super) struct Reclaimer {
     draining: Mutex<Vec<Draining>>,
     /// Every dead record whose header is still on disk, by whose it was. Innermost lock.
     unfreed: Mutex<HashMap<u128, Versions>>,
+    /// Sealed segments without a live record, where no record's death will free them any more.
+    hollow: Mutex<Vec<Arc<Segment>>>,
     pending_bytes: AtomicU64,
     punches: AtomicBool,
 }
@@ -65,6 +67,7 @@ impl Reclaimer {
             after_sync: Mutex::default(),
             draining: Mutex::default(),
             unfreed: Mutex::default(),
+            hollow: Mutex::default(),
             pending_bytes: AtomicU64::new(0),
             punches: AtomicBool::new(punches),
         }
@@ -89,8 +92,14 @@ impl Reclaimer {
     /// Takes a record that a newer one of the same `identity` replaced: freed only after a sync, so that a power
     /// cut cannot take both.
     pub(super) fn later(&self, segment: Arc<Segment>, location: Location, identity: u128) {
+        segment.hold_file();
         self.note(&segment, location, identity);
         self.after_sync.lock().push(Dead { segment, location, identity });
+    }
+
+    /// Takes a sealed segment in which nothing is live, to be unlinked once its readers are gone.
+    pub(super) fn whole(&self, segment: Arc<Segment>) {
+        self.hollow.lock().push(segment);
     }
 
     fn note(&self, segment: &Arc<Segment>, location: Location, identity: u128) {
@@ -117,6 +126,7 @@ impl Reclaimer {
     pub(super) fn end_sync(&self, batch: &SyncBatch, synced: bool) {
         if synced {
             let free_to_go: Vec<Dead> = self.after_sync.lock().drain(..batch.0).collect();
+            free_to_go.iter().for_each(|dead| dead.segment.let_go_of_file());
             self.now.lock().extend(free_to_go);
         }
     }
@@ -134,6 +144,9 @@ impl Reclaimer {
                 group.push(next);
             }
             draining.push(Draining { epoch: segment.turn_epoch(), segment, dead: group });
+        }
+        for segment in std::mem::take(&mut *self.hollow.lock()) {
+            draining.push(Draining { epoch: segment.turn_epoch(), segment, dead: Vec::new() });
         }
         let mut done = Reclaimed { unlinked: Vec::new(), failure: None };
         let mut still_read = HashSet::new();
@@ -176,7 +189,7 @@ impl Reclaimer {
 
     /// Frees the records' blocks. True when the whole file was unlinked.
     fn free(&self, segment: &Arc<Segment>, dead: &[Dead]) -> io::Result<bool> {
-        if segment.is_sealed() && segment.live_records() == 0 && !segment.is_newer() {
+        if segment.is_hollow() {
             return match std::fs::remove_file(segment.path()) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
@@ -222,7 +235,7 @@ const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::K
 /// Overwrites the start of a record's header, so that no start finds it again.
 pub(super) fn kill(segment: &Segment, location: &Location) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
-    let killed = segment.with_file(|file| file.write_all_at(&[0; 8], location.offset()));
+    let killed = segment.with_file(|file| file.write_all_at(&DEAD_MARK, location.offset()));
     match killed {
         Err(error) if segment.kind() == Kind::Solo && error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

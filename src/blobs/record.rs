@@ -14,6 +14,15 @@ pub const RECORD_VERSION: u16 = 1;
 
 const MAGIC: [u8; 4] = *b"LREC";
 
+/// What lies over the first bytes of a record that was deleted and whose blocks are not free yet.
+pub const DEAD_MARK: [u8; 8] = [0; 8];
+
+/// True when `header` is the header of a deleted record. All zeros are none: that may as well be damage.
+#[must_use]
+pub fn is_dead(header: &[u8]) -> bool {
+    header.strip_prefix(&DEAD_MARK).is_some_and(|rest| rest.iter().any(|byte| *byte != 0))
+}
+
 /// Bytes of the fixed part of a header.
 pub const FIXED_BYTES: usize = size_of::<Fixed>();
 

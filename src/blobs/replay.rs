@@ -193,6 +193,14 @@ pub fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> {
     Ok(ranges)
 }
 
+/// True when `file` has no blocks at `offset`: what was there is freed.
+///
+/// # Errors
+/// Those of `lseek`.
+pub fn is_hole(file: &File, offset: u64) -> io::Result<bool> {
+    Ok(next_data(file, offset)?.is_none_or(|data| data.start > offset))
+}
+
 fn next_data(file: &File, offset: u64) -> io::Result<Option<std::ops::Range<u64>>> {
     let start = match rustix::fs::seek(file, SeekFrom::Data(offset)) {
         Ok(start) => start,

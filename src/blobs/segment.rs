@@ -62,12 +62,13 @@ pub struct Segment {
     epoch: Mutex<Arc<()>>,
     live_bytes: AtomicU64,
     live_records: AtomicU32,
+    /// Dead records that must stay until what replaced them is durable.
+    held_records: AtomicU32,
     sealed: AtomicBool,
     /// Written, at least in part, by a newer larder: never changed, never removed.
     newer: AtomicBool,
-    allocated: AtomicU64,
-    /// Held while blocks are counted: a count from before a write must not replace one from after it.
-    counting: Mutex<()>,
+    /// Locked from asking the file system until its answer is set, so that no append in between is forgotten.
+    allocated: Mutex<u64>,
     store_allocated: Arc<AtomicU64>,
 }
 
@@ -144,10 +145,10 @@ impl Segment {
             epoch: Mutex::new(Arc::new(())),
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
+            held_records: AtomicU32::new(0),
             sealed: AtomicBool::new(false),
             newer: AtomicBool::new(false),
-            allocated: AtomicU64::new(0),
-            counting: Mutex::new(()),
+            allocated: Mutex::new(0),
             store_allocated,
         }
     }
@@ -213,7 +214,7 @@ impl Segment {
     /// Bytes of disk blocks the file takes, as last counted.
     #[must_use]
     pub fn allocated(&self) -> u64 {
-        self.allocated.load(Ordering::Acquire)
+        *self.allocated.lock()
     }
 
     /// Counts a record as live.
@@ -228,27 +229,43 @@ impl Segment {
         self.live_records.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// Keeps the file, for a dead record that must stay until what replaced it is durable.
+    pub(super) fn hold_file(&self) {
+        self.held_records.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Undoes one [`Segment::hold_file`].
+    pub(super) fn let_go_of_file(&self) {
+        self.held_records.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// True when nothing in the file is needed any more, or will be.
+    #[must_use]
+    pub fn is_hollow(&self) -> bool {
+        let needed = self.live_records() > 0 || self.held_records.load(Ordering::Acquire) > 0;
+        self.is_sealed() && !self.is_newer() && !needed
+    }
+
     /// Adds blocks that a write just took, before the file system is asked.
     pub(super) fn add_allocated(&self, bytes: u64) {
-        let _count = self.counting.lock();
-        self.allocated.fetch_add(bytes, Ordering::AcqRel);
+        *self.allocated.lock() += bytes;
         self.store_allocated.fetch_add(bytes, Ordering::AcqRel);
     }
 
     /// Sets the count to what the file system says.
     pub(super) fn refresh_allocated(&self) -> io::Result<()> {
-        let _count = self.counting.lock();
+        let mut allocated = self.allocated.lock();
         let metadata = match &self.file {
             Some(file) => file.metadata()?,
             None => std::fs::metadata(&self.path)?,
         };
         // st_blocks counts 512-byte units whatever the block size (stat(2)).
-        self.set_allocated(metadata.blocks() * 512);
+        self.set_allocated(&mut allocated, metadata.blocks() * 512);
         Ok(())
     }
 
-    fn set_allocated(&self, bytes: u64) {
-        let before = self.allocated.swap(bytes, Ordering::AcqRel);
+    fn set_allocated(&self, allocated: &mut u64, bytes: u64) {
+        let before = std::mem::replace(allocated, bytes);
         if bytes >= before {
             self.store_allocated.fetch_add(bytes - before, Ordering::AcqRel);
         } else {
@@ -282,7 +299,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        self.set_allocated(0);
+        self.set_allocated(&mut self.allocated.lock(), 0);
     }
 }
 

@@ -138,11 +138,17 @@ impl SegmentStore {
         self.shared.segments.read().get(&location.segment).map(Segment::pin)
     }
 
-    /// Appends a record to one of the active segments and counts it as live. Returns where it lies.
+    /// Appends a record to one of the active segments, counts it as live, and runs `publish` with where it lies before
+    /// [`SegmentStore::headers_from`] shows it to anybody. Returns what `publish` does.
     ///
     /// # Errors
     /// Those of the disk; nothing was appended then.
-    pub fn append(&self, header: &RecordHeader, body: &[Bytes]) -> io::Result<Location> {
+    pub fn append<T>(
+        &self,
+        header: &RecordHeader,
+        body: &[Bytes],
+        publish: impl FnOnce(Location) -> T,
+    ) -> io::Result<T> {
         let mut writer = self.free_writer();
         let record_len = u64::from(header.encoded_len()) + header.body_len;
         if let Some(active) =
@@ -157,7 +163,7 @@ impl SegmentStore {
         let before = active.footer_bytes();
         let location = active.append(header, body)?;
         self.shared.footer_debt.fetch_add(active.footer_bytes() - before, Ordering::AcqRel);
-        Ok(location)
+        Ok(publish(location))
     }
 
     /// Starts a record in a file of its own.
@@ -223,6 +229,13 @@ impl SegmentStore {
         let written = self.shared.reclaimer.kill_older(identity)?;
         self.shared.unsynced.lock().extend(written.into_iter().filter(|segment| segment.is_sealed()));
         Ok(())
+    }
+
+    /// Frees a segment whose records all died, however that came to be; nothing happens while one is live.
+    pub fn release_hollow(&self, segment: &Arc<Segment>) {
+        if segment.is_hollow() {
+            self.shared.reclaimer.whole(Arc::clone(segment));
+        }
     }
 
     /// Says that every live record is counted. Before that nothing is freed: a segment without a counted live
@@ -343,6 +356,8 @@ impl SegmentStore {
         }
         self.shared.footer_debt.fetch_sub(active.footer_bytes(), Ordering::AcqRel);
         self.shared.unsynced.lock().push(Arc::clone(&active.segment));
+        // All that was in it may have died before.
+        self.release_hollow(&active.segment);
     }
 
     /// A writer that nobody holds, else the next in turn.

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::blobs::{BLOCK, SegmentStore};
 
 /// Blocks of the directories, of the lock and of the format file, and of the metadata that the file system adds to a
@@ -23,6 +25,9 @@ pub(super) struct Budget {
     store: SegmentStore,
     index_bytes: AtomicU64,
     reserved: Arc<AtomicU64>,
+    /// One grant at a time: bytes pass from reserved to used while a grant looks at both, and between two grants the
+    /// sum must not be mistaken for smaller than it is.
+    granting: Mutex<()>,
     /// What the disk allows, from how much of it was free when it was last asked.
     disk_limit: AtomicU64,
 }
@@ -55,6 +60,7 @@ impl Budget {
             store,
             index_bytes: AtomicU64::new(MIN_INDEX_HEADROOM),
             reserved: Arc::default(),
+            granting: Mutex::new(()),
             disk_limit: AtomicU64::new(u64::MAX),
         }
     }
@@ -66,13 +72,18 @@ impl Budget {
 
     /// Bytes used, without those that are dead and about to be freed, and with those promised to writers.
     pub(super) fn committed(&self) -> u64 {
-        let used = self.used() + self.reserved.load(Ordering::Acquire);
-        used.saturating_sub(self.store.pending_bytes())
+        let reserved = self.reserved.load(Ordering::Acquire);
+        (self.used() + reserved).saturating_sub(self.store.pending_bytes())
     }
 
     /// The hard limit as of now: the capacity, or less where the disk is nearly full.
     pub(super) fn limit(&self) -> u64 {
         self.capacity.min(self.disk_limit.load(Ordering::Acquire))
+    }
+
+    /// Most bytes that could be promised at once if nothing were stored: what asks for more gets nothing evicted.
+    pub(super) fn most(&self) -> u64 {
+        self.limit().saturating_sub(self.index_bytes.load(Ordering::Acquire) + OVERHEAD_BYTES)
     }
 
     /// True when the disk and not the capacity sets the limit.
@@ -96,14 +107,15 @@ impl Budget {
 
     /// Promises `bytes` to a writer. `None` when that would pass the limit.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
-        let limit = self.limit();
-        let used = self.used();
-        let grant = |reserved: u64| {
-            let wanted = reserved.checked_add(bytes)?;
-            (used.checked_add(wanted)? <= limit).then_some(wanted)
-        };
-        let granted = self.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, grant);
-        granted.ok().map(|_| Reservation { reserved: Arc::clone(&self.reserved), bytes })
+        let _one_at_a_time = self.granting.lock();
+        // In this order: what passes from one to the other in between is counted twice, not never.
+        let reserved = self.reserved.load(Ordering::Acquire);
+        let wanted = self.used().checked_add(reserved)?.checked_add(bytes)?;
+        if wanted > self.limit() {
+            return None;
+        }
+        self.reserved.fetch_add(bytes, Ordering::AcqRel);
+        Some(Reservation { reserved: Arc::clone(&self.reserved), bytes })
     }
 
     /// Enlarges a reservation. False, and nothing changed, when that would pass the limit.

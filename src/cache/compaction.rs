@@ -33,7 +33,8 @@ pub(super) fn with_reclaimable(state: &State, target: u64) -> u64 {
     target.saturating_add(thin).saturating_sub(state.store.pending_bytes())
 }
 
-/// Empties the segment with the least live part, where less than half of it is live. False when there is none.
+/// Empties the segment with the least live part, where less than half of it is live. False when there is none that
+/// could be freed by that.
 ///
 /// # Errors
 /// The disk's.
@@ -41,9 +42,11 @@ pub(super) fn empty_thinnest(state: &State) -> io::Result<bool> {
     let thin = candidates(state)
         .into_iter()
         .filter(|segment| segment.live_bytes() * 2 < segment.allocated())
+        // One that is empty already only waits for its readers.
+        .filter(|segment| !segment.is_hollow())
         .min_by_key(|segment| segment.live_bytes());
     let Some(segment) = thin else { return Ok(false) };
-    empty(state, &segment, || true)
+    empty(state, &segment, || true).map(|emptied| emptied && segment.is_hollow())
 }
 
 /// Empties segments that have become thin, a little at a time. `wake` ends it early.
@@ -96,8 +99,9 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
             continue;
         };
         drop(pin);
-        let to = state.store.append(&header, &[body])?;
-        if state.table.relocate(hash, header.sequence, from, to) {
+        let relocate = |to| (to, state.table.relocate(hash, header.sequence, from, to));
+        let (to, relocated) = state.store.append(&header, &[body], relocate)?;
+        if relocated {
             state.store.release_replaced(from, hash.number());
         } else {
             // Deleted or replaced meanwhile: no start may find the copy.
@@ -110,6 +114,7 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
     }
     // The copies must be durable before the originals go.
     state.sync.run(|| state.store.sync())?;
+    state.store.release_hollow(segment);
     state.store.reclaim()?;
     Ok(true)
 }

@@ -56,12 +56,22 @@ struct Cursor {
     block: u32,
 }
 
-/// Takes in everything that was stored before the call.
-pub(super) fn catch_up(indexer: &SharedIndexer) {
+/// Takes in everything that was stored before the call, and returns the index that has it.
+pub(super) fn catch_up(indexer: &SharedIndexer) -> Arc<dyn Index> {
     indexer.hurry.store(true, Ordering::Relaxed);
     let mut locked = indexer.indexer.lock();
     indexer.hurry.store(false, Ordering::Relaxed);
-    locked.pass(&|| Pace::Fast);
+    let mut index = locked.state.index();
+    // An index that is replaced in the middle has not seen what went into the one before. One that fails again and again
+    // has its listings incomplete rather than its callers waiting.
+    for _ in 0..3 {
+        locked.pass(&|| Pace::Fast);
+        let used = std::mem::replace(&mut index, locked.state.index());
+        if Arc::ptr_eq(&used, &index) {
+            break;
+        }
+    }
+    index
 }
 
 impl SharedIndexer {
@@ -140,6 +150,10 @@ impl Indexer {
             };
             let live = |(header, block): &(RecordHeader, u32)| self.live_entry(segment, header, *block);
             let puts: Vec<Change> = records.iter().filter_map(live).map(Change::Put).collect();
+            // A large body that is written and not yet published: a later round takes it in.
+            if segment.kind() == Kind::Solo && puts.is_empty() && segment.live_records() > 0 {
+                continue;
+            }
             if !self.apply_paced(index, &puts, pace)? {
                 return Ok(());
             }

@@ -49,6 +49,7 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         }
     }
     set_ready(state);
+    old.values().for_each(|segment| state.store.release_hollow(segment));
     state.update_gauges();
     state.evict.ring();
     let objects = state.table.objects();

@@ -187,7 +187,7 @@ pub(super) async fn open(
     let Some(buffer) = read_start(state, &slot, &pin, buffer, first_len).await? else { return Ok(None) };
 
     let Some((info, checksum)) = parse(&buffer.as_ref()[..first_len], &pin, name, &slot) else {
-        state.drop_damaged(&slot, "header");
+        state.drop_unreadable(&slot, &pin, &buffer.as_ref()[..usize::from(location.header_len)]);
         return Ok(None);
     };
     let whole = Bytes::from_owner(buffer).slice(header_len..first_len);
@@ -220,7 +220,7 @@ pub(super) async fn open_header(
     let Some(buffer) = read_start(state, &slot, &pin, buffer, header_len).await? else { return Ok(None) };
     let parsed = parse(&buffer.as_ref()[..header_len], &pin, name, &slot);
     if parsed.is_none() {
-        state.drop_damaged(&slot, "header");
+        state.drop_unreadable(&slot, &pin, &buffer.as_ref()[..header_len]);
     }
     Ok(parsed.map(|(info, _)| info))
 }

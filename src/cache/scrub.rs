@@ -44,13 +44,17 @@ fn check(state: &State, slot: &Slot) {
     let whole = pin.file().and_then(|file| {
         let mut header = vec![0; usize::from(location.header_len)];
         std::os::unix::fs::FileExt::read_exact_at(file, &mut header, location.offset())?;
-        let view = RecordView::parse(&header, pin.segment().salt(), Some(location.block));
+        let Some(view) = RecordView::parse(&header, pin.segment().salt(), Some(location.block)) else {
+            state.drop_unreadable(slot, &pin, &header);
+            return Ok(None);
+        };
         let found = replay::body_checksum(file, location.body_offset(), location.body_len)?;
-        Ok(view.is_some_and(|view| found == Some(view.body_checksum())))
+        Ok(Some(found == Some(view.body_checksum())))
     });
     match whole {
-        Ok(true) => state.table.set_verified(slot.hash, slot.sequence),
-        Ok(false) => state.drop_damaged(slot, "found by the scrub"),
+        Ok(Some(true)) => state.table.set_verified(slot.hash, slot.sequence),
+        Ok(Some(false)) => state.drop_damaged(slot, "found by the scrub"),
+        Ok(None) => {}
         Err(error) => {
             tracing::warn!(segment = location.segment, %error, "record could not be read");
             state.drop_damaged(slot, "unreadable");

@@ -14,7 +14,7 @@ use super::budget::Budget;
 use super::directory::DataDirectory;
 use super::flight::{BufferPool, FlightBudget};
 use super::signal::{SyncSignal, WakeUp};
-use crate::blobs::{Location, SegmentStore};
+use crate::blobs::{Location, Pin, SegmentStore, record, replay};
 use crate::config::Durability;
 use crate::index::table::Slot;
 use crate::index::{Index, Table};
@@ -44,7 +44,6 @@ pub(super) type MemoryTier = quick_cache::sync::Cache<u64, HotObject, ByBytes>;
 /// What all parts of a cache share.
 pub(super) struct State {
     pub(super) options: CacheOptions,
-    pub(super) directory: DataDirectory,
     pub(super) store: SegmentStore,
     pub(super) table: Table,
     /// Replaced as a whole when an engine fails.
@@ -65,6 +64,8 @@ pub(super) struct State {
     sequence: AtomicU64,
     started: Instant,
     slow_until_ms: AtomicU64,
+    /// Last, so that its lock goes when all else is closed: fields are dropped in this order.
+    pub(super) directory: DataDirectory,
 }
 
 /// An append slower than this is a disk that makes writers wait; for a while none is done on a request's thread.
@@ -135,12 +136,31 @@ impl State {
     /// Drops a record that turned out to be damaged. Nothing happens when it was removed or moved in the meantime: then
     /// it was not damaged but gone.
     pub(super) fn drop_damaged(&self, slot: &Slot, what: &str) {
-        if self.table.remove_record(slot) {
+        if self.drop_dead(slot) {
             let Location { segment, block, .. } = slot.location;
             tracing::warn!(segment, block, sequence = slot.sequence, what, "damaged record dropped");
             self.metrics.damaged.inc();
+        }
+    }
+
+    /// Drops a record that cannot be read because of its header: deleted, and perhaps freed, right before the process
+    /// died, where the index on disk was not told any more; or else damaged.
+    pub(super) fn drop_unreadable(&self, slot: &Slot, pin: &Pin, header: &[u8]) {
+        let freed = || pin.file().and_then(|file| replay::is_hole(file, slot.location.offset()));
+        if record::is_dead(header) || freed().unwrap_or(false) {
+            self.drop_dead(slot);
+        } else {
+            self.drop_damaged(slot, "header");
+        }
+    }
+
+    /// Drops a record unless it was removed or moved in the meantime. True when it was dropped.
+    fn drop_dead(&self, slot: &Slot) -> bool {
+        let removed = self.table.remove_record(slot);
+        if removed {
             self.forget(slot);
         }
+        removed
     }
 
     /// Waits until everything written so far is durable, where the configuration asks for that.

@@ -173,7 +173,8 @@ impl Upload {
             let (writer, publication) = (self.take_idle_solo().await?, self.publication());
             blocking(move || {
                 let (header, location) = writer.finish(publication.sequence, now_ms())?;
-                Ok(publication.publish(header, location))
+                let published = publication.insert(location);
+                Ok(publication.settle(header, location, published))
             })
             .await
         } else {
@@ -205,15 +206,16 @@ impl Upload {
             let sequence = publication.sequence;
             let header = RecordHeader { sequence, name, body_len, created_ms: now_ms(), body_checksum };
             let began = Instant::now();
-            let location = match state.store.append(&header, &body) {
+            let publish = |location| (location, publication.insert(location));
+            let (location, published) = match state.store.append(&header, &body, publish) {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     evict::relieve_disk(&state, 2 * state.options.disk_cost_of(body_len))?;
-                    state.store.append(&header, &body)?
+                    state.store.append(&header, &body, publish)?
                 }
                 other => other?,
             };
             state.note_append(began.elapsed());
-            Ok(publication.publish(header, location))
+            Ok(publication.settle(header, location, published))
         };
         if self.received <= INLINE_BYTES && self.state.appends_are_quick() {
             work()
@@ -360,13 +362,24 @@ struct Publication {
 type Published = Result<(RecordHeader, bool), CacheError>;
 
 impl Publication {
-    fn publish(self, header: RecordHeader, location: Location) -> Published {
+    /// Makes the record the current one of its object, where the precondition allows.
+    fn insert(&self, location: Location) -> Result<Inserted, Precondition> {
+        self.state.table.insert(self.hash, self.sequence, location, self.precondition)
+    }
+
+    /// Lets go of what the record replaced, or of the record itself where it did not become the current one.
+    fn settle(
+        self,
+        header: RecordHeader,
+        location: Location,
+        inserted: Result<Inserted, Precondition>,
+    ) -> Published {
         let Self { state, hash, sequence, .. } = &self;
         let release = || {
             state.dead.lock().push(*sequence);
             state.store.release(location, hash.number());
         };
-        match state.table.insert(*hash, *sequence, location, self.precondition) {
+        match inserted {
             Ok(Inserted::Created) => Ok((header, true)),
             Ok(Inserted::Replaced(old)) => {
                 state.forget_replaced(&old);
