@@ -33,7 +33,9 @@ const MAX_HEAD_BYTES: usize = 32 << 10;
 /// Largest piece of a body that is read or gathered for writing at once, in bytes.
 const MAX_BUFFER_BYTES: usize = 256 << 10;
 
-/// The refusal of a request that did not arrive in time. RFC 9110 15.5.9.
+/// The refusal of a request that did not arrive in time, [`ErrorCode::Timeout`]. RFC 9110 15.5.9.
+///
+/// [`ErrorCode::Timeout`]: crate::protocol::error::ErrorCode::Timeout
 const RAW_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     Content-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 68\r\n\
@@ -215,6 +217,7 @@ impl<'a> Watchdog<'a> {
 #[cfg(test)]
 mod tests {
     use super::RAW_TIMEOUT;
+    use crate::protocol::error::ErrorCode;
 
     #[test]
     fn the_raw_refusal_is_a_whole_answer() {
@@ -222,5 +225,9 @@ mod tests {
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
         let declared = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
         assert_eq!(declared, Some(body.len().to_string().as_str()));
+        let (status, code) = (ErrorCode::Timeout.status(), ErrorCode::Timeout.as_str());
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")) && body.starts_with(&format!("error: {code}: "))
+        );
     }
 }
