@@ -58,7 +58,9 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
     let objects = state.table.objects();
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(objects, from_index, segments = old.len(), milliseconds, "ready");
-    reconcile(state, &old);
+    // Numbers and not handles: who holds a segment keeps its blocks.
+    let ids: Vec<u32> = old.into_keys().collect();
+    reconcile(state, &ids);
 }
 
 /// Opens the index on disk where it is not in use yet. True when it came into use by this.
@@ -183,13 +185,15 @@ fn replay_segment(state: &State, segment: &Arc<Segment>, from: u32) -> io::Resul
 
 /// Compares what the table has of each segment with the blocks the segment takes, and mends where they differ: the index
 /// may have lost entries, or have entries of records that were freed right before the process died.
-fn reconcile(state: &State, segments: &HashMap<u32, Arc<Segment>>) {
+fn reconcile(state: &State, ids: &[u32]) {
     let mut holes = HashMap::new();
-    for segment in segments.values().filter(|segment| segment.kind() == Kind::Shared) {
+    for id in ids {
         let _no_eviction_meanwhile = state.evicting.lock();
-        if let Err(error) = state.store.reclaim().and_then(|()| compare(state, segment, &mut holes)) {
-            report(state, segment, Err(error));
-        }
+        let reclaimed = state.store.reclaim();
+        let Some(segment) = state.store.segment(*id).filter(|segment| segment.kind() == Kind::Shared) else {
+            continue;
+        };
+        report(state, &segment, reclaimed.and_then(|()| compare(state, &segment, &mut holes)));
     }
     let mut stale = Vec::new();
     state.table.visit(|slot| {
@@ -211,9 +215,6 @@ fn compare(
     segment: &Arc<Segment>,
     holes: &mut HashMap<u32, Vec<std::ops::Range<u64>>>,
 ) -> io::Result<()> {
-    if state.store.segment(segment.id()).is_none() {
-        return Ok(());
-    }
     let expected = BLOCK + segment.live_bytes() + segment.with_file(footer::disk_len)?;
     if segment.allocated() == expected {
         return Ok(());
