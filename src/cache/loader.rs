@@ -52,14 +52,14 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
     state.table.finish_loading();
     state.store.set_loaded();
     old.values().for_each(|segment| state.store.release_hollow(segment));
+    // Numbers and not handles: who holds a segment keeps its blocks.
+    let ids: Vec<u32> = old.into_keys().collect();
     state.ready.store(true, Ordering::Release);
     state.metrics.ready.set(1);
     state.evict.ring();
     let objects = state.table.objects();
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(objects, from_index, segments = old.len(), milliseconds, "ready");
-    // Numbers and not handles: who holds a segment keeps its blocks.
-    let ids: Vec<u32> = old.into_keys().collect();
+    tracing::info!(objects, from_index, segments = ids.len(), milliseconds, "ready");
     reconcile(state, &ids);
 }
 
