@@ -43,12 +43,14 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
     repair::replay_all(state, &old, &taken);
     set_ready(state);
     old.values().for_each(|segment| state.store.release_hollow(segment));
+    // Numbers and not handles: who holds a segment keeps its blocks.
+    let ids: Vec<u32> = old.into_keys().collect();
     state.update_gauges();
     state.evict.ring();
     let objects = state.table.objects();
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(objects, from_index, segments = old.len(), milliseconds, "ready");
-    repair::reconcile(state, &old);
+    tracing::info!(objects, from_index, segments = ids.len(), milliseconds, "ready");
+    repair::reconcile(state, &ids);
 }
 
 /// Says that everything that was stored before the start is found.

@@ -97,13 +97,15 @@ fn drop_unfound(state: &State, scanned: &HashMap<u32, Replay>) {
 
 /// Compares what the table has of each segment with the blocks the segment takes, and mends where they differ: the index
 /// may have lost entries, or have entries of records that were freed right before the process died.
-pub(super) fn reconcile(state: &State, segments: &HashMap<u32, Arc<Segment>>) {
+pub(super) fn reconcile(state: &State, ids: &[u32]) {
     let mut holes = HashMap::new();
-    for segment in segments.values().filter(|segment| segment.kind() == Kind::Shared) {
+    for id in ids {
         let _no_eviction_meanwhile = state.evicting.lock();
-        if let Err(error) = state.store.reclaim().and_then(|()| compare(state, segment, &mut holes)) {
-            report(state, segment, Err(error));
-        }
+        let reclaimed = state.store.reclaim();
+        let Some(segment) = state.store.segment(*id).filter(|segment| segment.kind() == Kind::Shared) else {
+            continue;
+        };
+        report(state, &segment, reclaimed.and_then(|()| compare(state, &segment, &mut holes)));
     }
     let mut stale = Vec::new();
     state.table.visit(|slot| {
@@ -123,9 +125,6 @@ fn compare(
     segment: &Arc<Segment>,
     holes: &mut HashMap<u32, Vec<std::ops::Range<u64>>>,
 ) -> io::Result<()> {
-    if state.store.segment(segment.id()).is_none() {
-        return Ok(());
-    }
     let expected = BLOCK + segment.live_bytes() + segment.with_file(footer::disk_len)?;
     if segment.allocated() == expected {
         return Ok(());

@@ -80,7 +80,8 @@ impl State {
         index: Arc<dyn Index>,
         metrics: Metrics,
     ) -> Self {
-        let budget = Budget::new(options.capacity, options.min_free_disk, store.clone());
+        let budget =
+            Budget::new(options.capacity, options.min_free_disk, options.segment_size(), store.clone());
         // Segment numbers only grow, so numbers that start from the next one are above any that was ever used; 36 bits
         // below it last for 68 thousand million writes by one process.
         let first_sequence = u64::from(store.next_segment_id()) << 36;
