@@ -119,17 +119,25 @@ fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Ve
     index.load_recency(&mut |row| {
         recency.insert(row.sequence, row);
     })?;
-    index.load(&mut |entry| match segments.get(&entry.location.segment) {
+    let mut progress = index.progress()?;
+    // An index may be older than the segments, or of another directory: its word is taken for no other segment than
+    // the very one it was written for.
+    progress.retain(|row| {
+        segments.get(&row.segment).is_some_and(|segment| segment.identity() == Some(row.identity))
+    });
+    let trusted: HashMap<u32, &Arc<Segment>> =
+        progress.iter().filter_map(|row| Some((row.segment, segments.get(&row.segment)?))).collect();
+    index.load(&mut |entry| match trusted.get(&entry.location.segment) {
         Some(segment) => {
             let used = recency.get(&entry.sequence);
             let hits = used.map_or(0, |used| used.hits);
             let used_us = used.map_or(0, |used| used.used_us).max(entry.created_ms.saturating_mul(1000));
             take_in(state, segment, &entry.name, entry.sequence, entry.location, used_us, hits);
         }
-        // Freed after the index was last written.
+        // Freed after the index was last written, or to be told to it again.
         None => state.dead.lock().push(entry.sequence),
     })?;
-    index.progress()
+    Ok(progress)
 }
 
 /// Takes a record into the table, or lets go of it where a newer one is known.
@@ -181,31 +189,38 @@ fn replay_segment(state: &State, segment: &Arc<Segment>, from: u32) -> io::Resul
 /// Compares what the table has of each segment with the blocks the segment takes, and mends where they differ: the index
 /// may have lost entries, or have entries of records that were freed right before the process died.
 fn reconcile(state: &State, segments: &HashMap<u32, Arc<Segment>>) {
-    let mut holes = HashMap::new();
+    let mut blocks = HashMap::new();
     for segment in segments.values().filter(|segment| segment.kind() == Kind::Shared) {
         let _no_eviction_meanwhile = state.evicting.lock();
-        if let Err(error) = state.store.reclaim().and_then(|()| compare(state, segment, &mut holes)) {
+        if let Err(error) = state.store.reclaim().and_then(|()| compare(state, segment, &mut blocks)) {
             report(state, segment, Err(error));
         }
     }
-    let mut stale = Vec::new();
+    let mut gone = Vec::new();
     state.table.visit(|slot| {
-        let ranges: Option<&Vec<std::ops::Range<u64>>> = holes.get(&slot.location.segment);
+        let Some(Blocks { ranges, file_len }) = blocks.get(&slot.location.segment) else { return };
         let offset = slot.location.offset();
-        if ranges.is_some_and(|ranges| !ranges.iter().any(|range| range.contains(&offset))) {
-            stale.push(*slot);
+        if offset >= *file_len || !ranges.iter().any(|range| range.contains(&offset)) {
+            gone.push((*slot, offset >= *file_len));
         }
     });
-    for slot in stale {
-        state.drop_freed(&slot);
+    for (slot, is_cut_off) in gone {
+        // Freeing a record leaves a hole and never shortens the file.
+        if is_cut_off {
+            state.drop_damaged(&slot, "the file ends before it");
+        } else {
+            state.drop_freed(&slot);
+        }
     }
 }
 
-fn compare(
-    state: &State,
-    segment: &Arc<Segment>,
-    holes: &mut HashMap<u32, Vec<std::ops::Range<u64>>>,
-) -> io::Result<()> {
+/// The parts of a file that have blocks.
+struct Blocks {
+    ranges: Vec<std::ops::Range<u64>>,
+    file_len: u64,
+}
+
+fn compare(state: &State, segment: &Arc<Segment>, blocks: &mut HashMap<u32, Blocks>) -> io::Result<()> {
     if state.store.segment(segment.id()).is_none() {
         return Ok(());
     }
@@ -214,7 +229,10 @@ fn compare(
         return Ok(());
     }
     if segment.allocated() < expected {
-        holes.insert(segment.id(), segment.with_file(replay::data_ranges)?);
+        let found = segment.with_file(|file| {
+            Ok(Blocks { ranges: replay::data_ranges(file)?, file_len: file.metadata()?.len() })
+        })?;
+        blocks.insert(segment.id(), found);
     }
     for (header, block) in replay::replay(segment, u32::MAX)?.records {
         let hash = state.table.hash(&header.name);
