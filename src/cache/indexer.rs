@@ -247,8 +247,11 @@ impl Indexer {
 
     fn checkpoint(&mut self) {
         let index = self.state.index();
-        let row = |(segment, cursor): (&u32, &Cursor)| Progress { segment: *segment, block: cursor.block };
-        let progress: Vec<Progress> = self.cursors.iter().map(row).collect();
+        let row = |(segment, cursor): (&u32, &Cursor)| {
+            let identity = self.state.store.segment(*segment)?.identity()?;
+            Some(Progress { segment: *segment, block: cursor.block, identity })
+        };
+        let progress: Vec<Progress> = self.cursors.iter().filter_map(row).collect();
         let done = index.checkpoint(&progress).and_then(|()| index.disk_bytes());
         match done {
             Ok(bytes) => {

@@ -36,8 +36,6 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         }
     };
     let from_index = state.table.objects();
-    // A number whose file is gone may come again for a new file, of which nothing is taken in.
-    let progress: Vec<Progress> = progress.into_iter().filter(|row| old.contains_key(&row.segment)).collect();
     indexer.set_progress(&progress);
     let taken: HashMap<u32, u32> = progress.iter().map(|row| (row.segment, row.block)).collect();
     repair::replay_all(state, &old, &taken);
@@ -130,17 +128,25 @@ fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Ve
             *known = row;
         }
     })?;
-    index.load(&mut |entry| match segments.get(&entry.location.segment) {
+    let mut progress = index.progress()?;
+    // An index may be older than the segments, or of another directory: its word is taken for no other segment than
+    // the very one it was written for.
+    progress.retain(|row| {
+        segments.get(&row.segment).is_some_and(|segment| segment.identity() == Some(row.identity))
+    });
+    let trusted: HashMap<u32, &Arc<Segment>> =
+        progress.iter().filter_map(|row| Some((row.segment, segments.get(&row.segment)?))).collect();
+    index.load(&mut |entry| match trusted.get(&entry.location.segment) {
         Some(segment) => {
             let used = recency.get(&entry.sequence);
             let hits = used.map_or(0, |used| used.hits);
             let used_us = used.map_or(0, |used| used.used_us).max(entry.created_ms.saturating_mul(1000));
             take_in(state, segment, &entry.name, entry.sequence, entry.location, used_us, hits);
         }
-        // Freed after the index was last written.
+        // Freed after the index was last written, or to be told to it again.
         None => state.dead.lock().push(entry.sequence),
     })?;
-    index.progress()
+    Ok(progress)
 }
 
 /// Takes a record into the table, or lets go of it where a newer one is known.

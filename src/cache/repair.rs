@@ -98,39 +98,49 @@ fn drop_unfound(state: &State, scanned: &HashMap<u32, Replay>) {
 /// Compares what the table has of each segment with the blocks the segment takes, and mends where they differ: the index
 /// may have lost entries, or have entries of records that were freed right before the process died.
 pub(super) fn reconcile(state: &State, ids: &[u32]) {
-    let mut holes = HashMap::new();
+    let mut blocks = HashMap::new();
     for id in ids {
         let _no_eviction_meanwhile = state.evicting.lock();
         let reclaimed = state.store.reclaim();
         let Some(segment) = state.store.segment(*id).filter(|segment| segment.kind() == Kind::Shared) else {
             continue;
         };
-        report(state, &segment, reclaimed.and_then(|()| compare(state, &segment, &mut holes)));
+        report(state, &segment, reclaimed.and_then(|()| compare(state, &segment, &mut blocks)));
     }
-    let mut stale = Vec::new();
+    let mut gone = Vec::new();
     state.table.visit(|slot| {
-        let ranges: Option<&Vec<std::ops::Range<u64>>> = holes.get(&slot.location.segment);
+        let Some(Blocks { ranges, file_len }) = blocks.get(&slot.location.segment) else { return };
         let offset = slot.location.offset();
-        if ranges.is_some_and(|ranges| !ranges.iter().any(|range| range.contains(&offset))) {
-            stale.push(*slot);
+        if offset >= *file_len || !ranges.iter().any(|range| range.contains(&offset)) {
+            gone.push((*slot, offset >= *file_len));
         }
     });
-    for slot in stale {
-        state.drop_dead(&slot);
+    for (slot, is_cut_off) in gone {
+        // Freeing a record leaves a hole and never shortens the file.
+        if is_cut_off {
+            state.drop_damaged(&slot, "the file ends before it");
+        } else {
+            state.drop_dead(&slot);
+        }
     }
 }
 
-fn compare(
-    state: &State,
-    segment: &Arc<Segment>,
-    holes: &mut HashMap<u32, Vec<std::ops::Range<u64>>>,
-) -> io::Result<()> {
+/// The parts of a file that have blocks.
+struct Blocks {
+    ranges: Vec<std::ops::Range<u64>>,
+    file_len: u64,
+}
+
+fn compare(state: &State, segment: &Arc<Segment>, blocks: &mut HashMap<u32, Blocks>) -> io::Result<()> {
     let expected = BLOCK + segment.live_bytes() + segment.with_file(footer::disk_len)?;
     if segment.allocated() == expected {
         return Ok(());
     }
     if segment.allocated() < expected {
-        holes.insert(segment.id(), segment.with_file(replay::data_ranges)?);
+        let found = segment.with_file(|file| {
+            Ok(Blocks { ranges: replay::data_ranges(file)?, file_len: file.metadata()?.len() })
+        })?;
+        blocks.insert(segment.id(), found);
     }
     for (header, block) in replay::replay(segment, u32::MAX)?.records {
         let hash = state.table.hash(&header.name);
