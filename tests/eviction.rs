@@ -89,11 +89,11 @@ async fn hits_are_within_a_point_of_exact_lru() {
         })
         .collect();
     let content = body(seed, 1 << 20);
-    let zipf = Zipf::new(objects, 0.8);
+    let zipf = Zipf::new(objects, 1.0);
     let mut exact = ExactLru::new(capacity);
     let (mut asked, mut found, mut exact_found) = (0_u64, 0_u64, 0_u64);
     let (mut asked_bytes, mut found_bytes, mut exact_found_bytes) = (0_u64, 0_u64, 0_u64);
-    for step in 0..80_000 {
+    for step in 0..90_000 {
         let object = zipf.draw(&mut random);
         let key = format!("{object}");
         let length = lengths[object];
@@ -104,7 +104,7 @@ async fn hits_are_within_a_point_of_exact_lru() {
         }
         let exact_hit = exact.request(object, blocks);
         // Both caches are full by then.
-        if step > 35_000 {
+        if step > 40_000 {
             asked += 1;
             found += u64::from(hit);
             exact_found += u64::from(exact_hit);
