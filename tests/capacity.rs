@@ -4,11 +4,8 @@
 
 #[path = "support/opened.rs"]
 mod opened;
-
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+#[path = "support/sampler.rs"]
+mod sampler;
 
 use bytes::Bytes;
 use larder::cache::{Cache, CacheError, PutOptions};
@@ -16,40 +13,9 @@ use larder::object::Precondition;
 use opened::{Opened, block_bytes, body, name, until};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use sampler::Sampler;
 
 const MIB: u64 = 1 << 20;
-
-/// Measures a directory's blocks again and again, and remembers the most it saw.
-struct Sampler {
-    most: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<u64>>,
-}
-
-impl Sampler {
-    fn start(dir: PathBuf) -> Self {
-        let (most, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (shared_most, shared_stop) = (Arc::clone(&most), Arc::clone(&stop));
-        let thread = std::thread::spawn(move || {
-            let mut samples = 0;
-            while !shared_stop.load(Ordering::Relaxed) {
-                shared_most.fetch_max(block_bytes(&dir), Ordering::Relaxed);
-                samples += 1;
-            }
-            samples
-        });
-        Self { most, stop, thread: Some(thread) }
-    }
-
-    /// The most bytes of blocks that were ever seen.
-    fn end(mut self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        let samples = self.thread.take().unwrap().join().unwrap();
-        let most = self.most.load(Ordering::Relaxed);
-        println!("{samples} samples, at most {most} bytes");
-        most
-    }
-}
 
 /// What several writers at once do to a cache.
 #[derive(Clone, Copy)]

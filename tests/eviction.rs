@@ -75,11 +75,11 @@ impl Zipf {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hits_are_within_a_point_of_exact_lru() {
-    let capacity = 64 * MIB;
+    let capacity = 256 * MIB;
     let seed = opened::seed();
     let opened = Opened::new(capacity, |_| {}).await;
     let mut random = StdRng::seed_from_u64(seed);
-    let objects = 8000;
+    let objects = 30_000;
     // Most objects are small and some are large, as build artifacts are.
     let lengths: Vec<usize> = (0..objects)
         .map(|_| match random.random_range(0..10) {
@@ -89,11 +89,11 @@ async fn hits_are_within_a_point_of_exact_lru() {
         })
         .collect();
     let content = body(seed, 1 << 20);
-    let zipf = Zipf::new(objects, 0.8);
+    let zipf = Zipf::new(objects, 1.0);
     let mut exact = ExactLru::new(capacity);
     let (mut asked, mut found, mut exact_found) = (0_u64, 0_u64, 0_u64);
     let (mut asked_bytes, mut found_bytes, mut exact_found_bytes) = (0_u64, 0_u64, 0_u64);
-    for step in 0..40_000 {
+    for step in 0..90_000 {
         let object = zipf.draw(&mut random);
         let key = format!("{object}");
         let length = lengths[object];
@@ -104,7 +104,7 @@ async fn hits_are_within_a_point_of_exact_lru() {
         }
         let exact_hit = exact.request(object, blocks);
         // Both caches are full by then.
-        if step > 10_000 {
+        if step > 40_000 {
             asked += 1;
             found += u64::from(hit);
             exact_found += u64::from(exact_hit);

@@ -13,6 +13,9 @@ use crate::blobs::{BLOCK, SegmentStore};
 /// Blocks of the directories, of the lock and of the format file, and of the metadata that the file system adds to a
 /// fragmented file between two counts.
 const OVERHEAD_BYTES: u64 = 64 * BLOCK;
+/// The marks from which and down to which eviction works ahead lie one and two such parts below the limit: room that
+/// serves nobody, and a writer who finds none evicts by himself.
+const AHEAD_PART: u64 = 256;
 /// Smallest distance between the limit and the mark from which eviction works ahead.
 const MIN_AHEAD_BYTES: u64 = 512 << 10;
 /// Most that the index was seen to grow by one batch or flush, in bytes, and some more.
@@ -117,7 +120,7 @@ impl Budget {
     }
 
     fn ahead(&self) -> u64 {
-        (self.limit() / 100).max(MIN_AHEAD_BYTES)
+        (self.limit() / AHEAD_PART).max(MIN_AHEAD_BYTES)
     }
 
     /// Promises `bytes` to a writer. `None` when that would pass the limit.

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::loader::replace_index;
+use super::evict;
+use super::loader::{renew_index, replace_index};
 use super::state::{State, gauge};
 use crate::blobs::segment::Kind;
 use crate::blobs::{RecordHeader, Segment, blocks, footer, replay};
@@ -25,6 +26,14 @@ const SHARE: u32 = 4;
 const FINISH_TIME: Duration = Duration::from_secs(3);
 /// Groups of recency written in one pass.
 const RECENCY_GROUPS: usize = 256;
+
+/// Passes that a listing tries until the index has everything.
+const CATCH_UP_PASSES: usize = 4;
+/// An index that is not larger than one such part of the capacity is left to grow.
+const SMALL_PART: u64 = 8;
+/// An index is written anew when it takes this many times the bytes it took when it was new: its log is mostly of
+/// objects that are gone. Never more than half of the capacity.
+const GROWTH: u64 = 3;
 
 /// The indexer, to be shared by its thread and by listings.
 pub(super) struct SharedIndexer {
@@ -45,6 +54,8 @@ enum Pace {
 struct Indexer {
     state: Arc<State>,
     cursors: HashMap<u32, Cursor>,
+    /// Bytes of the index after its first full pass; 0 before.
+    bytes_when_new: u64,
 }
 
 /// How far a segment is taken in.
@@ -62,12 +73,12 @@ pub(super) fn catch_up(indexer: &SharedIndexer) -> Arc<dyn Index> {
     let mut locked = indexer.indexer.lock();
     indexer.hurry.store(false, Ordering::Relaxed);
     let mut index = locked.state.index();
-    // An index that is replaced in the middle has not seen what went into the one before. One that fails again and again
-    // has its listings incomplete rather than its callers waiting.
-    for _ in 0..3 {
-        locked.pass(&|| Pace::Fast);
+    // An index that failed or was written anew on the way has not seen what went into the one before; the next pass fills
+    // it. One that fails again and again has its listings incomplete rather than its callers waiting.
+    for _ in 0..CATCH_UP_PASSES {
+        let done = locked.pass(&|| Pace::Fast);
         let used = std::mem::replace(&mut index, locked.state.index());
-        if Arc::ptr_eq(&used, &index) {
+        if done && Arc::ptr_eq(&used, &index) {
             break;
         }
     }
@@ -76,7 +87,7 @@ pub(super) fn catch_up(indexer: &SharedIndexer) -> Arc<dyn Index> {
 
 impl SharedIndexer {
     pub(super) fn new(state: Arc<State>) -> Self {
-        let indexer = Indexer { state, cursors: HashMap::new() };
+        let indexer = Indexer { state, cursors: HashMap::new(), bytes_when_new: 0 };
         Self { indexer: Mutex::new(indexer), hurry: AtomicBool::new(false) }
     }
 
@@ -118,18 +129,44 @@ impl SharedIndexer {
 }
 
 impl Indexer {
-    fn pass(&mut self, pace: &dyn Fn() -> Pace) {
+    /// True when the index has everything now.
+    fn pass(&mut self, pace: &dyn Fn() -> Pace) -> bool {
         let index = self.state.index();
-        if let Err(error) = self.pull(&*index, pace) {
-            self.give_up(&error);
+        let pulled = self.pull(&*index, pace).and_then(|complete| Ok((complete, index.disk_bytes()?)));
+        drop(index);
+        match pulled {
+            Ok((_, bytes)) if bytes > self.most_bytes() => {
+                renew_index(&self.state, bytes);
+                self.cursors.clear();
+                self.bytes_when_new = 0;
+                false
+            }
+            Ok((complete, bytes)) => {
+                if complete && self.bytes_when_new == 0 {
+                    self.bytes_when_new = bytes;
+                }
+                complete
+            }
+            Err(error) => {
+                self.give_up(&error);
+                false
+            }
         }
     }
 
-    fn pull(&mut self, index: &dyn Index, pace: &dyn Fn() -> Pace) -> Result<(), IndexError> {
-        let dead: Vec<Change> =
-            std::mem::take(&mut *self.state.dead.lock()).into_iter().map(Change::Remove).collect();
-        if !self.apply_paced(index, &dead, pace)? {
-            return Ok(());
+    /// Bytes at which the index is written anew.
+    fn most_bytes(&self) -> u64 {
+        let capacity = self.state.options.capacity;
+        (capacity / SMALL_PART).max(GROWTH * self.bytes_when_new).min(capacity / 2)
+    }
+
+    /// False when there was no time or no room for all of it.
+    fn pull(&mut self, index: &dyn Index, pace: &dyn Fn() -> Pace) -> Result<bool, IndexError> {
+        let dead = std::mem::take(&mut *self.state.dead.lock());
+        let removals: Vec<Change> = dead.iter().copied().map(Change::Remove).collect();
+        if !self.apply_paced(index, &removals, pace)? {
+            self.state.dead.lock().extend(dead);
+            return Ok(false);
         }
         // Numbers and not handles: who holds a segment keeps its blocks.
         let ids: Vec<u32> = self.state.store.segments().iter().map(|segment| segment.id()).collect();
@@ -160,14 +197,14 @@ impl Indexer {
             }
             drop(segment);
             if !self.apply_paced(index, &puts, pace)? {
-                return Ok(());
+                return Ok(false);
             }
             if sealed {
                 next.block = u32::MAX;
             }
             self.cursors.insert(id, next);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The records of `segment` behind `cursor`, and where the cursor is after them.
@@ -214,7 +251,8 @@ impl Indexer {
         })
     }
 
-    /// Applies the changes batch by batch. False when there was no time for all of them; they are pulled again then.
+    /// Applies the changes batch by batch. False when there was no time or no room for all of them; they are pulled
+    /// again then.
     fn apply_paced(
         &self,
         index: &dyn Index,
@@ -222,9 +260,17 @@ impl Indexer {
         pace: &dyn Fn() -> Pace,
     ) -> Result<bool, IndexError> {
         for batch in changes.chunks(BATCH) {
+            // What a batch adds was counted ahead; here it must really be there.
+            if evict::make_room(&self.state, 0)?.is_none() {
+                return Ok(false);
+            }
             let began = Instant::now();
             index.apply(batch)?;
-            self.state.budget.set_index_bytes(index.disk_bytes()?);
+            let bytes = index.disk_bytes()?;
+            self.state.budget.set_index_bytes(bytes);
+            if bytes > self.most_bytes() {
+                return Ok(false);
+            }
             match pace() {
                 Pace::Slow => std::thread::sleep(began.elapsed() * (SHARE - 1)),
                 Pace::Fast => {}

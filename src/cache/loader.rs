@@ -87,6 +87,16 @@ pub(super) fn return_to_disk(state: &State) -> bool {
 pub(super) fn replace_index(state: &State, error: &IndexError) {
     tracing::warn!(%error, "index set aside, it is built again from the segments");
     state.metrics.index_rebuilds.inc();
+    start_new_index(state);
+}
+
+/// Starts a new index in place of one whose log has grown to `bytes`; the indexer fills it again.
+pub(super) fn renew_index(state: &State, bytes: u64) {
+    tracing::info!(bytes, "index written anew to make it smaller");
+    start_new_index(state);
+}
+
+fn start_new_index(state: &State) {
     use_index(state, Arc::new(MemoryIndex::default()), false);
     remove_set_aside(state);
     let (path, aside) = (state.directory.index(), state.directory.set_aside());

@@ -105,3 +105,78 @@ impl SyncSignal {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn writers_that_wait_together_share_one_sync() {
+        let signal = Arc::new(SyncSignal::default());
+        let syncs = AtomicU64::new(0);
+        let waiting: Vec<_> = (0..100)
+            .map(|_| {
+                let signal = Arc::clone(&signal);
+                tokio::spawn(async move { signal.wait_for_next().await })
+            })
+            .collect();
+        // All of them have asked before the one sync begins.
+        while *signal.requested.lock() < 100 {
+            tokio::task::yield_now().await;
+        }
+        let sync = || {
+            syncs.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        signal.run(sync).unwrap();
+        for writer in waiting {
+            writer.await.unwrap().unwrap();
+        }
+        assert_eq!(syncs.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_sync_that_began_before_is_not_enough() {
+        let signal = SyncSignal::default();
+        let mut wait = std::pin::pin!(None);
+        signal
+            .run(|| {
+                // The writer asks while the sync is under way: it may have passed the writer's file by.
+                wait.set(Some(signal.wait_for_next()));
+                let mut asked = wait.as_mut().as_pin_mut().unwrap();
+                assert!(poll_once(asked.as_mut()).is_none());
+                Ok(())
+            })
+            .unwrap();
+        assert!(
+            poll_once(wait.as_mut().as_pin_mut().unwrap()).is_none(),
+            "released by a sync that began before"
+        );
+        signal.run(|| Ok(())).unwrap();
+        assert!(matches!(poll_once(wait.as_mut().as_pin_mut().unwrap()), Some(Ok(()))));
+    }
+
+    #[tokio::test]
+    async fn a_sync_that_fails_fails_those_who_waited_for_it() {
+        let signal = SyncSignal::default();
+        let mut wait = std::pin::pin!(signal.wait_for_next());
+        assert!(poll_once(wait.as_mut()).is_none());
+        assert!(signal.run(|| Err(io::ErrorKind::StorageFull.into())).is_err());
+        assert_eq!(wait.await.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let mut next = std::pin::pin!(signal.wait_for_next());
+        assert!(poll_once(next.as_mut()).is_none());
+        signal.run(|| Ok(())).unwrap();
+        next.await.unwrap();
+    }
+
+    fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match future.poll(&mut context) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        }
+    }
+}

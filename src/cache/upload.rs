@@ -15,6 +15,7 @@ use super::budget::Reservation;
 use super::error::CacheError;
 use super::evict;
 use super::flight::FlightPermit;
+use super::read::PROBE;
 use super::state::State;
 use crate::blobs::record::header_len;
 use crate::blobs::{Location, RecordHeader, SoloWriter};
@@ -28,6 +29,10 @@ pub(super) const GATHER_BYTES: u64 = 8 << 20;
 const STEP_BYTES: u64 = 1 << 20;
 /// Largest record appended on the thread that serves the request.
 const INLINE_BYTES: u64 = 256 << 10;
+
+/// Largest body of the probe that is taken without asking the memory budget: sccache, which cannot write it when it
+/// starts, reads only from then on.
+const PROBE_BYTES: u64 = 4096;
 
 /// How an upload is to be stored.
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,7 +117,11 @@ impl Upload {
         };
         let expected = options.declared_length.unwrap_or(0);
         upload.reserve(expected).await?;
-        if expected > GATHER_BYTES {
+        let is_probe = options.declared_length.is_some_and(|length| length <= PROBE_BYTES)
+            && upload.name.key.last_segment() == PROBE;
+        if is_probe {
+            upload.permitted = PROBE_BYTES;
+        } else if expected > GATHER_BYTES {
             upload.permit(2 * STEP_BYTES)?;
             upload.open_solo().await?;
         } else {
