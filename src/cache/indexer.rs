@@ -135,6 +135,9 @@ impl Indexer {
         // Nothing is said of files of a newer larder, so that it takes them in itself.
         segments.retain(|segment| !segment.is_newer());
         self.cursors.retain(|id, _| segments.binary_search_by_key(id, |segment| segment.id()).is_ok());
+        // What was stored before the start is not all in the table yet: its records would pass for dead ones, for good.
+        let (ready, first_own) = (self.state.is_ready(), self.state.first_own_segment);
+        segments.retain(|segment| ready || segment.id() >= first_own);
         for segment in &segments {
             let cursor = self.cursors.get(&segment.id()).copied().unwrap_or_default();
             if cursor.block == u32::MAX {

@@ -24,7 +24,8 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         .store
         .segments()
         .into_iter()
-        .filter(|segment| segment.is_sealed() && !left_alone(segment))
+        // A new cache is ready already: what it has by now it stored itself.
+        .filter(|segment| !state.is_ready() && segment.is_sealed() && !left_alone(segment))
         .map(|segment| (segment.id(), segment))
         .collect();
     return_to_disk(state);
@@ -173,6 +174,13 @@ fn replay_segment(state: &State, segment: &Arc<Segment>, from: u32) -> io::Resul
     let found = replay::replay(segment, from)?;
     state.metrics.damaged.inc_by(found.damaged);
     for (header, block) in found.records.iter().filter(|(_, block)| *block >= from) {
+        // A footer lists dead records as well. Where they leave no holes, only their headers tell.
+        if found.had_footer
+            && !state.store.punches_holes()
+            && !replay::header_is_there(segment, header, *block)?
+        {
+            continue;
+        }
         let location = header.location(segment.id(), *block);
         take_in(
             state,
