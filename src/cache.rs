@@ -3,7 +3,7 @@
 //! Owns the objects' life: found, stored, replaced, evicted, gone. Knows nothing of HTTP, of status codes or of who
 //! asks. The files below it, in the order in which a reader meets them: [`read`] and [`upload`] (the two ways a body
 //! goes), [`budget`] and [`flight`] (disk and memory limits), [`evict`] and [`compaction`] (making room), [`loader`] (the
-//! start), [`indexer`] (what the index on disk is told), [`workers`] (the threads).
+//! start) with [`repair`], [`indexer`] (what the index on disk is told), [`workers`] (the threads).
 
 mod budget;
 mod compaction;
@@ -16,6 +16,7 @@ mod listing;
 mod loader;
 mod publication;
 mod read;
+mod repair;
 mod scrub;
 mod signal;
 mod state;
@@ -145,15 +146,21 @@ impl Cache {
     /// `Overloaded` when the budget of bodies in flight is used up, `Io`. Damage is a miss.
     pub async fn get(&self, name: &ObjectName) -> Result<Option<Object>, CacheError> {
         let state = &self.state;
-        let found = state.table.get(state.table.hash(name), |slot| state.store.pin(&slot.location));
-        let Some((slot, pin)) = found else { return Ok(None) };
-        if state.options.memory_tier > 0
-            && let Some(hot) = state.memory_tier.get(&slot.sequence)
-        {
-            state.metrics.memory_hits.inc();
-            return Ok(Some(Object::in_memory(hot)));
+        loop {
+            let found = state.table.get(state.table.hash(name), |slot| state.store.pin(&slot.location));
+            let Some((slot, pin)) = found else { return Ok(None) };
+            if state.options.memory_tier > 0
+                && let Some(hot) = state.memory_tier.get(&slot.sequence)
+            {
+                state.metrics.memory_hits.inc();
+                return Ok(Some(Object::in_memory(hot)));
+            }
+            // A record that is not to be had is out of the table, unless it was replaced or moved meanwhile: then the
+            // other one is the answer.
+            if let Some(object) = read::open(state, name, slot, pin).await? {
+                return Ok(Some(object));
+            }
         }
-        read::open(state, name, slot, pin).await
     }
 
     /// An object's properties, without marking it as used.
@@ -162,9 +169,13 @@ impl Cache {
     /// `Io`. Damage is a miss.
     pub async fn head(&self, name: &ObjectName) -> Result<Option<ObjectInfo>, CacheError> {
         let state = &self.state;
-        let found = state.table.peek(state.table.hash(name), |slot| state.store.pin(&slot.location));
-        let Some((slot, pin)) = found else { return Ok(None) };
-        read::open_header(state, name, slot, pin).await
+        loop {
+            let found = state.table.peek(state.table.hash(name), |slot| state.store.pin(&slot.location));
+            let Some((slot, pin)) = found else { return Ok(None) };
+            if let Some(info) = read::open_header(state, name, slot, pin).await? {
+                return Ok(Some(info));
+            }
+        }
     }
 
     /// Starts an upload. Nothing is visible before [`Upload::commit`]; dropping the upload undoes it.
@@ -184,7 +195,7 @@ impl Cache {
         let hash = state.table.hash(name);
         let removed = state.table.remove(hash, precondition).map_err(|_| CacheError::PreconditionFailed)?;
         let Some(slot) = removed else { return Ok(false) };
-        let killed = state.store.kill(&slot.location).and_then(|()| state.store.kill_replaced(hash.number()));
+        let killed = state.store.kill(&slot.location);
         state.forget(&slot);
         killed?;
         state.committed().await?;

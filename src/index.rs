@@ -54,6 +54,9 @@ pub struct Progress {
     pub segment: u32,
     /// Records below this block are taken in; `u32::MAX`: all of the segment, for good.
     pub block: u32,
+    /// What tells this segment from another that had or will have its number: an index may be older than its segments,
+    /// or of another data directory.
+    pub identity: u64,
 }
 
 /// One step of an engine's work.

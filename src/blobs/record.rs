@@ -61,6 +61,12 @@ impl Location {
         u64::from(self.header_len) + self.body_len
     }
 
+    /// Where the record ends in its file, in bytes.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset() + self.record_len()
+    }
+
     /// Bytes of disk blocks the record takes.
     #[must_use]
     pub fn disk_len(&self) -> u64 {

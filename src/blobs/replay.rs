@@ -18,7 +18,7 @@ use super::{BLOCK, BLOCK_BYTES, blocks, footer};
 pub struct Replay {
     /// The records that were found, each with its first block, in the order they lie in.
     pub records: Vec<(RecordHeader, u32)>,
-    /// Records whose header was whole and whose body was not.
+    /// Records whose header was whole and whose body, though all of it is there, was not.
     pub damaged: u64,
     /// The first block behind the last record.
     pub tail_block: u32,
@@ -116,7 +116,8 @@ fn scan(file: &File, mut salt: Option<u64>, verify_from: u32) -> io::Result<Repl
             found.records.push((header, block));
             block = next;
         } else {
-            found.damaged += 1;
+            // Where the file ends inside the record, the process died while it wrote it: nothing was lost.
+            found.damaged += u64::from(header.location(0, block).end() <= length);
             block += 1;
         }
     }

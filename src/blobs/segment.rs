@@ -12,6 +12,8 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rustix::io::ReadWriteFlags;
+use twox_hash::XxHash3_64;
+use zerocopy::IntoBytes as _;
 
 use super::head::{self, Head};
 use super::record::Location;
@@ -40,6 +42,7 @@ pub struct Segment {
     kind: Kind,
     path: PathBuf,
     salt: Option<u64>,
+    identity: Option<u64>,
     /// Kept open for shared segments only: large bodies would need one descriptor each.
     file: Option<File>,
     epoch: Mutex<Arc<()>>,
@@ -96,7 +99,13 @@ impl Segment {
             }
         };
         let salt = if let Head::Salt(salt) = head { Some(salt) } else { None };
-        let segment = Self::assemble(id, kind, path, salt, file, store_allocated);
+        let mut segment = Self::assemble(id, kind, path, salt, file, store_allocated);
+        if kind == Kind::Solo {
+            // Nothing writes to the file while its record lives.
+            let metadata = std::fs::metadata(&segment.path)?;
+            let facts = [metadata.mtime(), metadata.mtime_nsec(), i64::from(id)];
+            segment.identity = Some(XxHash3_64::oneshot_with_seed(metadata.len(), facts.as_bytes()));
+        }
         segment.sealed.store(true, Ordering::Release);
         segment.newer.store(matches!(head, Head::Newer), Ordering::Release);
         segment.refresh_allocated()?;
@@ -116,6 +125,7 @@ impl Segment {
             kind,
             path,
             salt,
+            identity: salt,
             file,
             epoch: Mutex::new(Arc::new(())),
             live_bytes: AtomicU64::new(0),
@@ -144,6 +154,12 @@ impl Segment {
     #[must_use]
     pub fn salt(&self) -> Option<u64> {
         self.salt
+    }
+
+    /// Tells this segment from any other that ever had its number; `None` where its header could not be read.
+    #[must_use]
+    pub fn identity(&self) -> Option<u64> {
+        self.identity
     }
 
     /// Where the file is.

@@ -61,10 +61,12 @@ pub(super) fn compact_some(state: &State, wake: &WakeUp) -> io::Result<()> {
         return Ok(());
     }
     thin.sort_unstable_by_key(|segment| segment.live_bytes());
-    let stop_at = thin.len() - TOLERATED;
-    for segment in &thin[..stop_at] {
+    thin.truncate(thin.len() - TOLERATED);
+    // Numbers and not handles: who holds a segment keeps its blocks.
+    let ids: Vec<u32> = thin.into_iter().map(|segment| segment.id()).collect();
+    for segment in ids.into_iter().filter_map(|id| state.store.segment(id)) {
         // A pause a record leaves the disk to the requests.
-        if !empty(state, segment, || wake.sleep(Duration::from_millis(1)))? {
+        if !empty(state, &segment, || wake.sleep(Duration::from_millis(1)))? {
             break;
         }
         state.metrics.compacted_segments.inc();
@@ -91,7 +93,7 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
         else {
             continue;
         };
-        let Some(_reservation) = state.budget.reserve(state.options.disk_cost(&from)) else {
+        let Some(_reservation) = state.budget.reserve_copy(state.options.disk_cost(&from)) else {
             return Ok(false);
         };
         // One bad spot of a disk must not keep the rest of the segment, nor a writer that waits for its room.

@@ -41,7 +41,7 @@ pub(super) fn make_room(state: &State, bytes: u64) -> io::Result<Option<Reservat
     for _ in 0..3 {
         let target = state.budget.low_mark().saturating_sub(bytes).saturating_sub(unusable);
         evict_down_to(state, target, reason)?;
-        free_whole_segments(state, state.budget.limit().saturating_sub(bytes))?;
+        free_whole_segments(state, state.budget.writers_limit().saturating_sub(bytes))?;
         if let Some(reservation) = state.budget.reserve(bytes) {
             return Ok(Some(reservation));
         }
@@ -94,7 +94,7 @@ fn free_whole_segments(state: &State, target: u64) -> io::Result<()> {
     if state.store.punches_holes() {
         return Ok(());
     }
-    while state.budget.used() > target {
+    while state.budget.taken() > target {
         if !compaction::empty_thinnest(state)? {
             break;
         }

@@ -131,39 +131,43 @@ impl Indexer {
         if !self.apply_paced(index, &dead, pace)? {
             return Ok(());
         }
-        let mut segments = self.state.store.segments();
-        // Nothing is said of files of a newer larder, so that it takes them in itself.
-        segments.retain(|segment| !segment.is_newer());
-        self.cursors.retain(|id, _| segments.binary_search_by_key(id, |segment| segment.id()).is_ok());
+        // Numbers and not handles: who holds a segment keeps its blocks.
+        let ids: Vec<u32> = self.state.store.segments().iter().map(|segment| segment.id()).collect();
+        self.cursors.retain(|id, _| ids.binary_search(id).is_ok());
         // What was stored before the start is not all in the table yet: its records would pass for dead ones, for good.
         let (ready, first_own) = (self.state.is_ready(), self.state.first_own_segment);
-        segments.retain(|segment| ready || segment.id() >= first_own);
-        for segment in &segments {
-            let cursor = self.cursors.get(&segment.id()).copied().unwrap_or_default();
+        for id in ids.into_iter().filter(|id| ready || *id >= first_own) {
+            let Some(segment) = self.state.store.segment(id) else { continue };
+            // Nothing is said of files of a newer larder, so that it takes them in itself.
+            if segment.is_newer() {
+                continue;
+            }
+            let cursor = self.cursors.get(&id).copied().unwrap_or_default();
             if cursor.block == u32::MAX {
                 continue;
             }
             // Asked before the headers are read: what is sealed by then has no more to come.
             let sealed = segment.is_sealed();
-            let (records, mut next) = match self.records_from(segment, cursor) {
+            let (records, mut next) = match self.records_from(&segment, cursor) {
                 Ok(found) => found,
                 // A segment that was freed meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error.into()),
             };
-            let live = |(header, block): &(RecordHeader, u32)| self.live_entry(segment, header, *block);
+            let live = |(header, block): &(RecordHeader, u32)| self.live_entry(id, header, *block);
             let puts: Vec<Change> = records.iter().filter_map(live).map(Change::Put).collect();
             // A large body that is written and not yet published: a later round takes it in.
             if segment.kind() == Kind::Solo && puts.is_empty() && segment.live_records() > 0 {
                 continue;
             }
+            drop(segment);
             if !self.apply_paced(index, &puts, pace)? {
                 return Ok(());
             }
             if sealed {
                 next.block = u32::MAX;
             }
-            self.cursors.insert(segment.id(), next);
+            self.cursors.insert(id, next);
         }
         Ok(())
     }
@@ -198,8 +202,8 @@ impl Indexer {
         Ok((records, next))
     }
 
-    fn live_entry(&self, segment: &Segment, header: &RecordHeader, block: u32) -> Option<Entry> {
-        let location = header.location(segment.id(), block);
+    fn live_entry(&self, segment: u32, header: &RecordHeader, block: u32) -> Option<Entry> {
+        let location = header.location(segment, block);
         let found =
             self.state.table.peek(self.state.table.hash(&header.name), |slot| slot.location == location);
         let (_, true) = found? else { return None };
@@ -245,8 +249,11 @@ impl Indexer {
 
     fn checkpoint(&mut self) {
         let index = self.state.index();
-        let row = |(segment, cursor): (&u32, &Cursor)| Progress { segment: *segment, block: cursor.block };
-        let progress: Vec<Progress> = self.cursors.iter().map(row).collect();
+        let row = |(segment, cursor): (&u32, &Cursor)| {
+            let identity = self.state.store.segment(*segment)?.identity()?;
+            Some(Progress { segment: *segment, block: cursor.block, identity })
+        };
+        let progress: Vec<Progress> = self.cursors.iter().filter_map(row).collect();
         let done = index.checkpoint(&progress).and_then(|()| index.disk_bytes());
         match done {
             Ok(bytes) => {

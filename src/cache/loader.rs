@@ -10,9 +10,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::indexer::SharedIndexer;
+use super::repair;
 use super::state::State;
-use crate::blobs::segment::Kind;
-use crate::blobs::{BLOCK, Location, Segment, footer, replay};
+use crate::blobs::{Location, Segment};
 use crate::index::table::{Loaded, Slot};
 use crate::index::{Index, IndexError, MemoryIndex, Progress, Recency, SledIndex};
 use crate::key::ObjectName;
@@ -37,26 +37,19 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         }
     };
     let from_index = state.table.objects();
-    // A number whose file is gone may come again for a new file, of which nothing is taken in.
-    let progress: Vec<Progress> = progress.into_iter().filter(|row| old.contains_key(&row.segment)).collect();
     indexer.set_progress(&progress);
     let taken: HashMap<u32, u32> = progress.iter().map(|row| (row.segment, row.block)).collect();
-    let mut ids: Vec<&u32> = old.keys().collect();
-    ids.sort_unstable();
-    for id in ids {
-        let from = taken.get(id).copied().unwrap_or(0);
-        if from < u32::MAX {
-            report(state, &old[id], replay_segment(state, &old[id], from));
-        }
-    }
+    repair::replay_all(state, &old, &taken);
     set_ready(state);
     old.values().for_each(|segment| state.store.release_hollow(segment));
+    // Numbers and not handles: who holds a segment keeps its blocks.
+    let ids: Vec<u32> = old.into_keys().collect();
     state.update_gauges();
     state.evict.ring();
     let objects = state.table.objects();
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(objects, from_index, segments = old.len(), milliseconds, "ready");
-    reconcile(state, &old);
+    tracing::info!(objects, from_index, segments = ids.len(), milliseconds, "ready");
+    repair::reconcile(state, &ids);
 }
 
 /// Says that everything that was stored before the start is found.
@@ -68,7 +61,7 @@ pub(super) fn set_ready(state: &State) {
 }
 
 /// True for a file of a newer larder: its bytes stay as they are for that one to read.
-fn left_alone(segment: &Segment) -> bool {
+pub(super) fn left_alone(segment: &Segment) -> bool {
     if segment.is_newer() {
         tracing::warn!(path = %segment.path().display(), "segment of a newer larder left alone");
     }
@@ -136,21 +129,29 @@ fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Ve
             *known = row;
         }
     })?;
-    index.load(&mut |entry| match segments.get(&entry.location.segment) {
+    let mut progress = index.progress()?;
+    // An index may be older than the segments, or of another directory: its word is taken for no other segment than
+    // the very one it was written for.
+    progress.retain(|row| {
+        segments.get(&row.segment).is_some_and(|segment| segment.identity() == Some(row.identity))
+    });
+    let trusted: HashMap<u32, &Arc<Segment>> =
+        progress.iter().filter_map(|row| Some((row.segment, segments.get(&row.segment)?))).collect();
+    index.load(&mut |entry| match trusted.get(&entry.location.segment) {
         Some(segment) => {
             let used = recency.get(&entry.sequence);
             let hits = used.map_or(0, |used| used.hits);
             let used_us = used.map_or(0, |used| used.used_us).max(entry.created_ms.saturating_mul(1000));
             take_in(state, segment, &entry.name, entry.sequence, entry.location, used_us, hits);
         }
-        // Freed after the index was last written.
+        // Freed after the index was last written, or to be told to it again.
         None => state.dead.lock().push(entry.sequence),
     })?;
-    index.progress()
+    Ok(progress)
 }
 
 /// Takes a record into the table, or lets go of it where a newer one is known.
-fn take_in(
+pub(super) fn take_in(
     state: &State,
     segment: &Segment,
     name: &ObjectName,
@@ -166,102 +167,5 @@ fn take_in(
         Loaded::Added(Some(old)) => state.forget(&old),
         Loaded::Known => segment.remove_live(&location),
         Loaded::Dead => state.store.release(location, hash.number()),
-    }
-}
-
-/// Takes in the records of a segment from block `from` on, and ends a segment that was left without a footer.
-fn replay_segment(state: &State, segment: &Arc<Segment>, from: u32) -> io::Result<()> {
-    let found = replay::replay(segment, from)?;
-    state.metrics.damaged.inc_by(found.damaged);
-    for (header, block) in found.records.iter().filter(|(_, block)| *block >= from) {
-        // A footer lists dead records as well. Where they leave no holes, only their headers tell.
-        if found.had_footer
-            && !state.store.punches_holes()
-            && !replay::header_is_there(segment, header, *block)?
-        {
-            continue;
-        }
-        let location = header.location(segment.id(), *block);
-        take_in(
-            state,
-            segment,
-            &header.name,
-            header.sequence,
-            location,
-            header.created_ms.saturating_mul(1000),
-            0,
-        );
-    }
-    if found.newer {
-        segment.set_newer();
-        left_alone(segment);
-        return Ok(());
-    }
-    if !found.had_footer && !found.records.is_empty() {
-        state.store.seal_replayed(segment, &found)?;
-    }
-    if found.records.is_empty() && segment.live_records() == 0 {
-        state.store.discard(segment);
-    }
-    Ok(())
-}
-
-/// Compares what the table has of each segment with the blocks the segment takes, and mends where they differ: the index
-/// may have lost entries, or have entries of records that were freed right before the process died.
-fn reconcile(state: &State, segments: &HashMap<u32, Arc<Segment>>) {
-    let mut holes = HashMap::new();
-    for segment in segments.values().filter(|segment| segment.kind() == Kind::Shared) {
-        let _no_eviction_meanwhile = state.evicting.lock();
-        if let Err(error) = state.store.reclaim().and_then(|()| compare(state, segment, &mut holes)) {
-            report(state, segment, Err(error));
-        }
-    }
-    let mut stale = Vec::new();
-    state.table.visit(|slot| {
-        let ranges: Option<&Vec<std::ops::Range<u64>>> = holes.get(&slot.location.segment);
-        let offset = slot.location.offset();
-        if ranges.is_some_and(|ranges| !ranges.iter().any(|range| range.contains(&offset))) {
-            stale.push(*slot);
-        }
-    });
-    for slot in stale {
-        if state.table.remove_record(&slot) {
-            state.forget(&slot);
-        }
-    }
-}
-
-fn compare(
-    state: &State,
-    segment: &Arc<Segment>,
-    holes: &mut HashMap<u32, Vec<std::ops::Range<u64>>>,
-) -> io::Result<()> {
-    if state.store.segment(segment.id()).is_none() {
-        return Ok(());
-    }
-    let expected = BLOCK + segment.live_bytes() + segment.with_file(footer::disk_len)?;
-    if segment.allocated() == expected {
-        return Ok(());
-    }
-    if segment.allocated() < expected {
-        holes.insert(segment.id(), segment.with_file(replay::data_ranges)?);
-    }
-    for (header, block) in replay::replay(segment, u32::MAX)?.records {
-        let hash = state.table.hash(&header.name);
-        let known = state.table.peek(hash, |_| ());
-        let newer_known = known.is_some_and(|(slot, ())| slot.sequence >= header.sequence);
-        if !newer_known && replay::header_is_there(segment, &header, block)? {
-            let location = header.location(segment.id(), block);
-            let used_us = header.created_ms.saturating_mul(1000);
-            take_in(state, segment, &header.name, header.sequence, location, used_us, 0);
-        }
-    }
-    Ok(())
-}
-
-fn report(state: &State, segment: &Segment, result: io::Result<()>) {
-    if let Err(error) = result {
-        state.metrics.store_errors.with_label_values(&["read"]).inc();
-        tracing::warn!(segment = segment.id(), %error, "segment could not be read");
     }
 }

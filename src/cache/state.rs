@@ -16,7 +16,7 @@ use super::flight::{BufferPool, FlightBudget};
 use super::signal::{SyncSignal, WakeUp};
 use crate::blobs::{Location, Pin, SegmentStore, record, replay};
 use crate::config::Durability;
-use crate::index::table::Slot;
+use crate::index::table::{NameHash, Slot};
 use crate::index::{Index, Table};
 use crate::metrics::Metrics;
 use crate::object::ObjectInfo;
@@ -82,7 +82,8 @@ impl State {
         index: Arc<dyn Index>,
         metrics: Metrics,
     ) -> Self {
-        let budget = Budget::new(options.capacity, options.min_free_disk, store.clone());
+        let budget =
+            Budget::new(options.capacity, options.min_free_disk, options.segment_size(), store.clone());
         // Segment numbers only grow, so numbers that start from the next one are above any that was ever used; 36 bits
         // below it last for 68 thousand million writes by one process.
         let first_own_segment = store.next_segment_id();
@@ -125,8 +126,10 @@ impl State {
         Arc::clone(&self.index.read())
     }
 
-    /// Lets go of a record that the table no longer points at.
+    /// Lets go of an object that the table no longer has, and of the versions before it: with the newest one gone, a start
+    /// after a crash must not take one of those for the current one.
     pub(super) fn forget(&self, gone: &Slot) {
+        self.kill_replaced(gone.hash);
         self.dead.lock().push(gone.sequence);
         self.store.release(gone.location, gone.hash.number());
     }
@@ -135,6 +138,18 @@ impl State {
     pub(super) fn forget_replaced(&self, old: &Slot) {
         self.dead.lock().push(old.sequence);
         self.store.release_replaced(old.location, old.hash.number());
+        // The newer one may have been removed before this one was known to be replaced.
+        if self.table.peek(old.hash, |_| ()).is_none() {
+            self.kill_replaced(old.hash);
+        }
+    }
+
+    /// Where a record cannot be made unreadable it is still freed; only a crash before that brings it back.
+    fn kill_replaced(&self, hash: NameHash) {
+        if let Err(error) = self.store.kill_replaced(hash.number()) {
+            self.metrics.store_errors.with_label_values(&["write"]).inc();
+            tracing::warn!(%error, "a dead record could not be marked as such");
+        }
     }
 
     /// Drops a record that turned out to be damaged. Nothing happens when it was removed or moved in the meantime: then
@@ -159,7 +174,7 @@ impl State {
     }
 
     /// Drops a record unless it was removed or moved in the meantime. True when it was dropped.
-    fn drop_dead(&self, slot: &Slot) -> bool {
+    pub(super) fn drop_dead(&self, slot: &Slot) -> bool {
         let removed = self.table.remove_record(slot);
         if removed {
             self.forget(slot);

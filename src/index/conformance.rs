@@ -70,7 +70,7 @@ fn recency_and_progress_are_replaced(index: &dyn Index) {
     index.load_recency(&mut |row| rows.push(row)).unwrap();
     assert_eq!(rows, [row(2, 7), row(3, 1)]);
 
-    let progress = |segment, block| Progress { segment, block };
+    let progress = |segment, block| Progress { segment, block, identity: 7 };
     index.checkpoint(&[progress(1, u32::MAX), progress(2, 9)]).unwrap();
     index.checkpoint(&[progress(2, 12), progress(3, 1)]).unwrap();
     assert_eq!(index.progress().unwrap(), [progress(2, 12), progress(3, 1)]);
@@ -98,11 +98,11 @@ fn sled_remembers_what_was_checkpointed() {
     {
         let index = SledIndex::open(&path).unwrap();
         index.apply(&[Change::Put(entry(1, "a", "x"))]).unwrap();
-        index.checkpoint(&[Progress { segment: 4, block: 5 }]).unwrap();
+        index.checkpoint(&[Progress { segment: 4, block: 5, identity: u64::MAX }]).unwrap();
         assert!(index.disk_bytes().unwrap() > 0);
     }
     std::fs::write(path.join("snap.00.generating"), b"half").unwrap();
     let index = SledIndex::open(&path).unwrap();
     assert_eq!(all(&index), [entry(1, "a", "x")]);
-    assert_eq!(index.progress().unwrap(), [Progress { segment: 4, block: 5 }]);
+    assert_eq!(index.progress().unwrap(), [Progress { segment: 4, block: 5, identity: u64::MAX }]);
 }

@@ -28,7 +28,7 @@ pub struct SledIndex {
     names: Tree,
     /// Group number → recency rows.
     recency: Tree,
-    /// Segment number → first block not taken in.
+    /// Segment number → first block not taken in, identity of the segment.
     progress: Tree,
 }
 
@@ -97,9 +97,9 @@ impl Index for SledIndex {
             for row in progress {
                 let key = row.segment.to_be_bytes();
                 stale.remove(&key[..]);
-                let block = row.block.to_be_bytes();
-                if self.progress.get(key)?.is_none_or(|known| *known != block) {
-                    self.progress.insert(key, &block)?;
+                let value = [&row.block.to_be_bytes()[..], &row.identity.to_be_bytes()].concat();
+                if self.progress.get(key)?.is_none_or(|known| *known != value) {
+                    self.progress.insert(key, value)?;
                 }
             }
             for key in stale {
@@ -117,7 +117,12 @@ impl Index for SledIndex {
             let mut rows = Vec::new();
             for row in &self.progress {
                 let (key, value) = row?;
-                rows.push(Progress { segment: number_u32(&key)?, block: number_u32(&value)? });
+                let (block, identity) = value.split_at_checked(4).ok_or(record::EntryError::Malformed)?;
+                rows.push(Progress {
+                    segment: number_u32(&key)?,
+                    block: number_u32(block)?,
+                    identity: number_u64(identity)?,
+                });
             }
             Ok(rows)
         })

@@ -115,6 +115,17 @@ impl Larder {
         self.process = Process::spawn(&self.options, self.scratch.path());
     }
 
+    /// Kills the process if it still runs, starts another on the same data, and kills that one `after` its spawn,
+    /// however far it has come.
+    pub fn kill_while_starting(&mut self, after: Duration) {
+        self.kill9();
+        let mut command = command(&self.options, self.scratch.path());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// As [`Larder::restart`], with other options.
     pub fn restart_with(&mut self, options: Options) {
         self.options = options;
@@ -203,26 +214,9 @@ struct Process {
 
 impl Process {
     fn spawn(options: &Options, scratch: &Path) -> Self {
-        // A stand-in may be named, so that the tests themselves can be tried against another server.
-        let program = std::env::var_os("LARDER_TEST_BIN").unwrap_or(env!("CARGO_BIN_EXE_larder").into());
-        let mut command = Command::new(&program);
-        // The server refuses LARDER_* variables that it does not know, and the tests' own are among them.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("LARDER_") {
-                command.env_remove(name);
-            }
-        }
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir(scratch));
-        if let Some(config) = &options.config {
-            let file = scratch.join("larder.toml");
-            std::fs::write(&file, config).unwrap();
-            command.arg("--config").arg(file);
-        }
-        command.args(&options.arguments).envs(options.environment.iter().cloned());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-
+        let mut command = command(options, scratch);
         let started = Instant::now();
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {program:?}: {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = mpsc::channel();
         follow(child.stderr.take().unwrap(), Arc::clone(&log), |_| {});
@@ -260,6 +254,28 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The command that starts a server over the data in `scratch`.
+fn command(options: &Options, scratch: &Path) -> Command {
+    // A stand-in may be named, so that the tests themselves can be tried against another server.
+    let program = std::env::var_os("LARDER_TEST_BIN").unwrap_or(env!("CARGO_BIN_EXE_larder").into());
+    let mut command = Command::new(&program);
+    // The server refuses LARDER_* variables that it does not know, and the tests' own are among them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LARDER_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir(scratch));
+    if let Some(config) = &options.config {
+        let file = scratch.join("larder.toml");
+        std::fs::write(&file, config).unwrap();
+        command.arg("--config").arg(file);
+    }
+    command.args(&options.arguments).envs(options.environment.iter().cloned());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 fn data_dir(scratch: &Path) -> PathBuf {
