@@ -331,8 +331,11 @@ impl Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         // A write under way cannot be stopped, and removing a large file takes time: both happen elsewhere, and the room
-        // stays taken until the file is gone.
-        let (Some(solo), Ok(runtime)) = (self.solo.take(), tokio::runtime::Handle::try_current()) else {
+        // stays taken until the file is gone. A small one goes here and now, with its room.
+        let small = matches!(&self.solo, Some(Solo::Idle(writer)) if writer.written() <= GATHER_BYTES);
+        let (Some(solo), Ok(runtime), false) =
+            (self.solo.take(), tokio::runtime::Handle::try_current(), small)
+        else {
             return;
         };
         let held = (self.reservation.take(), std::mem::take(&mut self.permit));
