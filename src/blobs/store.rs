@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -44,7 +44,8 @@ struct Shared {
     next_id: AtomicU32,
     writers: Vec<Mutex<Option<Active>>>,
     next_writer: AtomicU32,
-    unsynced: Mutex<Vec<Arc<Segment>>>,
+    /// Weak: whoever holds a segment keeps its blocks, and one that is gone by then needs no sync.
+    unsynced: Mutex<Vec<Weak<Segment>>>,
     dir_changed: AtomicBool,
     allocated: Arc<AtomicU64>,
     footer_debt: AtomicU64,
@@ -185,7 +186,7 @@ impl SegmentStore {
         )?;
         segment.add_live(location);
         let segment = Arc::new(segment);
-        self.shared.unsynced.lock().push(Arc::clone(&segment));
+        self.shared.unsynced.lock().push(Arc::downgrade(&segment));
         self.shared.dir_changed.store(true, Ordering::Release);
         self.shared.segments.write().insert(location.segment, segment);
         Ok(())
@@ -216,7 +217,7 @@ impl SegmentStore {
         let Some(segment) = self.segment(location.segment) else { return Ok(()) };
         reclaim::kill(&segment, location)?;
         if segment.is_sealed() {
-            self.shared.unsynced.lock().push(segment);
+            self.shared.unsynced.lock().push(Arc::downgrade(&segment));
         }
         Ok(())
     }
@@ -227,7 +228,8 @@ impl SegmentStore {
     /// Those of the disk.
     pub fn kill_replaced(&self, identity: u128) -> io::Result<()> {
         let written = self.shared.reclaimer.kill_older(identity)?;
-        self.shared.unsynced.lock().extend(written.into_iter().filter(|segment| segment.is_sealed()));
+        let sealed = written.iter().filter(|segment| segment.is_sealed());
+        self.shared.unsynced.lock().extend(sealed.map(Arc::downgrade));
         Ok(())
     }
 
@@ -278,19 +280,20 @@ impl SegmentStore {
         // Writers first: a segment that is sealed right now is in one of the two, never in neither.
         let mut files = Vec::new();
         for writer in &self.shared.writers {
-            files.extend(writer.lock().as_ref().map(|active| Arc::clone(&active.segment)));
+            files.extend(writer.lock().as_ref().map(|active| Arc::downgrade(&active.segment)));
         }
         files.append(&mut self.shared.unsynced.lock());
         let mut synced = Ok(());
-        for segment in files {
-            let one = match segment.with_file(|file| file.sync_data()) {
+        for file in files {
+            let Some(segment) = file.upgrade() else { continue };
+            match segment.with_file(|file| file.sync_data()).and_then(|()| segment.refresh_allocated()) {
+                Ok(()) => {}
                 // A solo file that was freed meanwhile needs no sync.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other.and_then(|()| segment.refresh_allocated()),
-            };
-            if one.is_err() {
-                self.shared.unsynced.lock().push(segment);
-                synced = one;
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    self.shared.unsynced.lock().push(file);
+                    synced = Err(error);
+                }
             }
         }
         if self.shared.dir_changed.swap(false, Ordering::AcqRel) {
@@ -355,7 +358,7 @@ impl SegmentStore {
             tracing::warn!(segment = active.segment.id(), %error, "segment sealed without its footer");
         }
         self.shared.footer_debt.fetch_sub(active.footer_bytes(), Ordering::AcqRel);
-        self.shared.unsynced.lock().push(Arc::clone(&active.segment));
+        self.shared.unsynced.lock().push(Arc::downgrade(&active.segment));
         // All that was in it may have died before.
         self.release_hollow(&active.segment);
     }
