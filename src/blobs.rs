@@ -9,6 +9,7 @@
 
 pub mod file_part;
 pub mod footer;
+pub mod head;
 pub mod reclaim;
 pub mod record;
 pub mod replay;

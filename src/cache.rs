@@ -14,6 +14,7 @@ mod flight;
 mod indexer;
 mod listing;
 mod loader;
+mod publication;
 mod read;
 mod repair;
 mod scrub;

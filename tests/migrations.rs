@@ -15,7 +15,7 @@ mod newer;
 use std::path::Path;
 
 use dump::{Expected, Versions, dumps, manifest, newest, unpack};
-use larder::blobs::{footer, record as blob, segment};
+use larder::blobs::{footer, head, record as blob};
 use larder::cache::{Cache, CacheOptions, DIRECTORY_FORMAT};
 use larder::config::Config;
 use larder::index::{Index, SledIndex, record};
@@ -25,7 +25,7 @@ use larder::metrics::Metrics;
 fn todays_versions() -> Versions {
     Versions {
         directory: DIRECTORY_FORMAT,
-        segment: segment::SEGMENT_VERSION,
+        segment: head::SEGMENT_VERSION,
         record: blob::RECORD_VERSION,
         footer: footer::FOOTER_VERSION,
         entry: record::ENTRY_VERSION,

@@ -13,14 +13,10 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use rustix::io::ReadWriteFlags;
 use twox_hash::XxHash3_64;
-use zerocopy::little_endian::{U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::IntoBytes as _;
 
+use super::head::{self, Head};
 use super::record::Location;
-
-const MAGIC: [u8; 8] = *b"LARDRSEG";
-/// Version of the segment format that this build writes, and the newest that it reads.
-pub const SEGMENT_VERSION: u32 = 1;
 
 /// What a segment file holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,17 +34,6 @@ impl Kind {
             Self::Solo => "obj",
         }
     }
-}
-
-/// The first bytes of a shared segment.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy)]
-#[repr(C)]
-struct FileHeader {
-    magic: [u8; 8],
-    version: U32,
-    id: U32,
-    salt: U64,
-    checksum: U64,
 }
 
 /// A segment file. Dropping the last handle of an unlinked one gives its blocks back to the count.
@@ -89,15 +74,7 @@ impl Segment {
     pub fn create(dir: &Path, id: u32, salt: u64, store_allocated: Arc<AtomicU64>) -> io::Result<Self> {
         let path = file_path(dir, id, Kind::Shared);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        let mut header = FileHeader {
-            magic: MAGIC,
-            version: U32::new(SEGMENT_VERSION),
-            id: U32::new(id),
-            salt: U64::new(salt),
-            checksum: U64::ZERO,
-        };
-        header.checksum = U64::new(header.sum());
-        if let Err(error) = file.write_all_at(header.as_bytes(), 0) {
+        if let Err(error) = file.write_all_at(&head::encode(id, salt), 0) {
             // The caller sees the first failure; an empty file left behind is swept at the next start.
             let _ = std::fs::remove_file(&path);
             return Err(error);
@@ -118,7 +95,7 @@ impl Segment {
             Kind::Solo => (Head::Salt(solo_salt(id)), None),
             Kind::Shared => {
                 let file = OpenOptions::new().read(true).write(true).open(&path)?;
-                (read_head(&file, id)?, Some(file))
+                (head::read(&file, id)?, Some(file))
             }
         };
         let salt = if let Head::Salt(salt) = head { Some(salt) } else { None };
@@ -317,12 +294,6 @@ impl Drop for Segment {
     }
 }
 
-impl FileHeader {
-    fn sum(&self) -> u64 {
-        XxHash3_64::oneshot(&self.as_bytes()[..size_of::<Self>() - size_of::<U64>()])
-    }
-}
-
 impl Pin {
     /// The segment that is pinned.
     #[must_use]
@@ -378,34 +349,6 @@ pub fn parse_file_name(name: &str) -> Option<(u32, Kind)> {
 #[must_use]
 pub fn solo_salt(id: u32) -> u64 {
     u64::from(id)
-}
-
-/// What the first bytes of a shared segment say.
-enum Head {
-    Salt(u64),
-    Lost,
-    Newer,
-}
-
-fn read_head(file: &File, id: u32) -> io::Result<Head> {
-    let mut bytes = [0; size_of::<FileHeader>()];
-    match file.read_exact_at(&mut bytes, 0) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Head::Lost),
-        Err(error) => return Err(error),
-    }
-    let Ok(header) = FileHeader::read_from_bytes(&bytes) else { return Ok(Head::Lost) };
-    if header.magic != MAGIC || header.id.get() != id {
-        return Ok(Head::Lost);
-    }
-    let fits = |version| FileHeader { version: U32::new(version), ..header }.sum() == header.checksum.get();
-    Ok(match header.version.get() {
-        known @ ..=SEGMENT_VERSION if fits(known) => Head::Salt(header.salt.get()),
-        ..=SEGMENT_VERSION => Head::Lost,
-        // A flipped bit makes a known version look newer; the checksum tells.
-        _ if (1..=SEGMENT_VERSION).any(fits) => Head::Lost,
-        _ => Head::Newer,
-    })
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ struct Shared {
     next_id: AtomicU32,
     writers: Vec<Mutex<Option<Active>>>,
     next_writer: AtomicU32,
-    /// Weak: a segment that is freed needs no sync, and a handle would keep its blocks.
+    /// Weak: whoever holds a segment keeps its blocks, and one that is gone by then needs no sync.
     unsynced: Mutex<Vec<Weak<Segment>>>,
     dir_changed: AtomicBool,
     allocated: Arc<AtomicU64>,
@@ -286,14 +286,14 @@ impl SegmentStore {
         let mut synced = Ok(());
         for file in files {
             let Some(segment) = file.upgrade() else { continue };
-            let one = match segment.with_file(|file| file.sync_data()) {
+            match segment.with_file(|file| file.sync_data()).and_then(|()| segment.refresh_allocated()) {
+                Ok(()) => {}
                 // A solo file that was freed meanwhile needs no sync.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other.and_then(|()| segment.refresh_allocated()),
-            };
-            if one.is_err() {
-                self.shared.unsynced.lock().push(file);
-                synced = one;
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    self.shared.unsynced.lock().push(file);
+                    synced = Err(error);
+                }
             }
         }
         if self.shared.dir_changed.swap(false, Ordering::AcqRel) {

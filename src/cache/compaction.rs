@@ -96,9 +96,18 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
         let Some(_reservation) = state.budget.reserve_copy(state.options.disk_cost(&from)) else {
             return Ok(false);
         };
-        let Some(body) = read_whole(segment, &header, &from)? else {
-            state.drop_damaged(&slot, "body");
-            continue;
+        // One bad spot of a disk must not keep the rest of the segment, nor a writer that waits for its room.
+        let body = match read_whole(segment, &header, &from) {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                state.drop_damaged(&slot, "body");
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(segment = segment.id(), %error, "record could not be read");
+                state.drop_damaged(&slot, "unreadable");
+                continue;
+            }
         };
         drop(pin);
         let relocate = |to| (to, state.table.relocate(hash, header.sequence, from, to));

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 use super::error::OpenError;
+use crate::blobs::head::SEGMENT_VERSION;
 use crate::blobs::record::RECORD_VERSION;
-use crate::blobs::segment::SEGMENT_VERSION;
 
 /// Format of the directory that this build writes, and the newest that it opens.
 pub const DIRECTORY_FORMAT: u32 = 1;

@@ -75,6 +75,11 @@ pub(super) struct Buffer {
 }
 
 impl BufferPool {
+    /// Bytes that a buffer for `length` takes.
+    pub(super) fn size_for(length: usize) -> usize {
+        SIZES.into_iter().find(|size| length <= *size).unwrap_or(CHUNK_BYTES)
+    }
+
     /// A buffer of at least `length` bytes; at most the largest size.
     pub(super) fn take(&self, length: usize, permit: Option<FlightPermit>) -> Buffer {
         let size = SIZES.iter().position(|size| length <= *size).unwrap_or(SIZES.len() - 1);
@@ -133,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn buffers_are_used_again_with_theirpermits_returned() {
+    fn buffers_are_used_again_with_their_permits_returned() {
         let (budget, pool) = (FlightBudget::new(100), BufferPool::default());
         let mut buffer = pool.take(5000, budget.take(100));
         buffer.as_mut()[0] = 7;
@@ -141,5 +146,6 @@ mod tests {
         drop(bytes::Bytes::from_owner(buffer));
         assert!(budget.take(100).is_some());
         assert_eq!(pool.take(9000, None).as_ref()[0], 7);
+        assert_eq!(pool.take(9000, None).as_ref().len(), BufferPool::size_for(9000));
     }
 }

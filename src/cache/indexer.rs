@@ -171,7 +171,9 @@ impl Indexer {
         // Numbers and not handles: who holds a segment keeps its blocks.
         let ids: Vec<u32> = self.state.store.segments().iter().map(|segment| segment.id()).collect();
         self.cursors.retain(|id, _| ids.binary_search(id).is_ok());
-        for id in ids {
+        // What was stored before the start is not all in the table yet: its records would pass for dead ones, for good.
+        let (ready, first_own) = (self.state.is_ready(), self.state.first_own_segment);
+        for id in ids.into_iter().filter(|id| ready || *id >= first_own) {
             let Some(segment) = self.state.store.segment(id) else { continue };
             // Nothing is said of files of a newer larder, so that it takes them in itself.
             if segment.is_newer() {

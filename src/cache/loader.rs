@@ -24,7 +24,8 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         .store
         .segments()
         .into_iter()
-        .filter(|segment| segment.is_sealed() && !left_alone(segment))
+        // A new cache is ready already: what it has by now it stored itself.
+        .filter(|segment| !state.is_ready() && segment.is_sealed() && !left_alone(segment))
         .map(|segment| (segment.id(), segment))
         .collect();
     return_to_disk(state);

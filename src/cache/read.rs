@@ -12,7 +12,7 @@ use bytes::Bytes;
 use twox_hash::XxHash3_128;
 
 use super::error::CacheError;
-use super::flight::{Buffer, CHUNK_BYTES, FlightPermit};
+use super::flight::{Buffer, BufferPool, CHUNK_BYTES, FlightPermit};
 use super::state::{HotObject, State};
 use crate::blobs::{FilePart, Location, Pin, RecordView, replay};
 use crate::config::Verify;
@@ -172,14 +172,19 @@ pub(super) async fn open(
     };
     let location = slot.location;
     let large = location.body_len > WHOLE_BYTES;
-    let in_flight = location.record_len().min(2 * CHUNK_BYTES as u64);
+    let header_len = usize::from(location.header_len);
+    let with_body = header_len + usize::try_from(location.body_len).unwrap_or(usize::MAX);
+    // What the buffer takes, not what is put into it: a budget that counts less is none.
+    let in_flight = if large {
+        location.record_len().min(2 * CHUNK_BYTES as u64)
+    } else {
+        BufferPool::size_for(with_body) as u64
+    };
     let mut permit = state.flight.take(in_flight);
     if permit.is_none() && name.key.last_segment() != PROBE {
         state.metrics.refused.with_label_values(&["memory"]).inc();
         return Err(CacheError::Overloaded);
     }
-    let header_len = usize::from(location.header_len);
-    let with_body = header_len + usize::try_from(location.body_len).unwrap_or(usize::MAX);
     let first_len = if large { header_len } else { with_body };
     let pin = Arc::new(pin);
     let first_permit = if large { None } else { permit.take() };

@@ -1,6 +1,7 @@
 //! How threads of the cache wake each other: a worker's alarm, and the sync that writers wait for.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -60,7 +61,29 @@ pub(super) struct SyncSignal {
 #[derive(Clone, Default)]
 struct Done {
     covered: u64,
-    failure: Option<io::ErrorKind>,
+    /// The requests that the last failed sync covered, or several that failed in a row. Kept, because whoever waited for
+    /// it may look only after a later one went well: that one says nothing of data that the kernel gave up on.
+    failed: Option<(RangeInclusive<u64>, io::ErrorKind)>,
+}
+
+impl Done {
+    fn after(&self, covered: u64, failure: Option<io::ErrorKind>) -> Self {
+        let failed = match (failure, &self.failed) {
+            (None, before) => before.clone(),
+            (Some(kind), Some((range, _))) if *range.end() == self.covered => {
+                Some((*range.start()..=covered, kind))
+            }
+            (Some(kind), _) => Some((self.covered + 1..=covered, kind)),
+        };
+        Self { covered, failed }
+    }
+
+    fn result(&self, request: u64) -> io::Result<()> {
+        match &self.failed {
+            Some((range, kind)) if range.contains(&request) => Err((*kind).into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for SyncSignal {
@@ -87,10 +110,8 @@ impl SyncSignal {
             *requested
         };
         self.wake.ring();
-        let result = done.wait_for(|done| done.covered >= mine).await;
-        match result.map(|done| done.failure) {
-            Ok(None) => Ok(()),
-            Ok(Some(kind)) => Err(kind.into()),
+        match done.wait_for(|done| done.covered >= mine).await {
+            Ok(done) => done.result(mine),
             Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
@@ -101,7 +122,7 @@ impl SyncSignal {
         let covered = *self.requested.lock();
         let result = sync();
         let failure = result.as_ref().err().map(io::Error::kind);
-        self.done.send_replace(Done { covered, failure });
+        self.done.send_modify(|done| *done = done.after(covered, failure));
         result
     }
 }
@@ -178,5 +199,33 @@ mod tests {
             std::task::Poll::Ready(output) => Some(output),
             std::task::Poll::Pending => None,
         }
+    }
+
+    #[test]
+    fn whoever_waited_for_a_failed_sync_is_told_even_after_a_good_one() {
+        let signal = SyncSignal::default();
+        let mut first = Box::pin(signal.wait_for_next());
+        let mut poll = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(first.as_mut().poll(&mut poll).is_pending());
+        assert!(signal.run(|| Err(io::ErrorKind::StorageFull.into())).is_err());
+        let mut second = Box::pin(signal.wait_for_next());
+        assert!(second.as_mut().poll(&mut poll).is_pending());
+        signal.run(|| Ok(())).unwrap();
+
+        let told = |polled: std::task::Poll<io::Result<()>>| match polled {
+            std::task::Poll::Ready(result) => result.map_err(|error| error.kind()),
+            std::task::Poll::Pending => panic!("still waiting"),
+        };
+        assert_eq!(told(first.as_mut().poll(&mut poll)), Err(io::ErrorKind::StorageFull));
+        assert_eq!(told(second.as_mut().poll(&mut poll)), Ok(()));
+    }
+
+    #[test]
+    fn failures_in_a_row_are_all_remembered() {
+        let kind = io::ErrorKind::StorageFull;
+        let done =
+            Done::default().after(2, Some(kind)).after(2, Some(kind)).after(5, Some(kind)).after(7, None);
+        let fails = |request| done.result(request).is_err();
+        assert!(fails(1) && fails(2) && fails(5) && !fails(6) && !fails(7));
     }
 }

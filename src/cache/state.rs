@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) evict: WakeUp,
     /// One eviction at a time: two would each evict for the same bytes.
     pub(super) evicting: Mutex<()>,
+    /// Segments from this number on are this process's own.
+    pub(super) first_own_segment: u32,
     sequence: AtomicU64,
     started: Instant,
     slow_until_ms: AtomicU64,
@@ -84,7 +86,8 @@ impl State {
             Budget::new(options.capacity, options.min_free_disk, options.segment_size(), store.clone());
         // Segment numbers only grow, so numbers that start from the next one are above any that was ever used; 36 bits
         // below it last for 68 thousand million writes by one process.
-        let first_sequence = u64::from(store.next_segment_id()) << 36;
+        let first_own_segment = store.next_segment_id();
+        let first_sequence = u64::from(first_own_segment) << 36;
         let objects = usize::try_from(options.memory_tier / (16 << 10)).unwrap_or(usize::MAX).max(16);
         metrics.capacity_bytes.set(gauge(options.capacity));
         Self {
@@ -100,6 +103,7 @@ impl State {
             sync: SyncSignal::default(),
             evict: WakeUp::default(),
             evicting: Mutex::new(()),
+            first_own_segment,
             sequence: AtomicU64::new(first_sequence),
             started: Instant::now(),
             slow_until_ms: AtomicU64::new(0),

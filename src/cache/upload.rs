@@ -15,11 +15,11 @@ use super::budget::Reservation;
 use super::error::CacheError;
 use super::evict;
 use super::flight::FlightPermit;
+use super::publication::{Publication, Published};
 use super::read::PROBE;
 use super::state::State;
 use crate::blobs::record::header_len;
-use crate::blobs::{Location, RecordHeader, SoloWriter};
-use crate::index::table::{Inserted, NameHash};
+use crate::blobs::{RecordHeader, SoloWriter};
 use crate::key::ObjectName;
 use crate::object::{ETag, ObjectInfo, Precondition};
 
@@ -340,8 +340,11 @@ impl Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         // A write under way cannot be stopped, and removing a large file takes time: both happen elsewhere, and the room
-        // stays taken until the file is gone.
-        let (Some(solo), Ok(runtime)) = (self.solo.take(), tokio::runtime::Handle::try_current()) else {
+        // stays taken until the file is gone. A small one goes here and now, with its room.
+        let small = matches!(&self.solo, Some(Solo::Idle(writer)) if writer.written() <= GATHER_BYTES);
+        let (Some(solo), Ok(runtime), false) =
+            (self.solo.take(), tokio::runtime::Handle::try_current(), small)
+        else {
             return;
         };
         let held = (self.reservation.take(), std::mem::take(&mut self.permit));
@@ -353,59 +356,6 @@ impl Drop for Upload {
             let removed = tokio::task::spawn_blocking(move || drop(writer)).await;
             drop((removed, held));
         });
-    }
-}
-
-/// Makes a written record the current one of its object. It travels with the write: a record that is on disk gets
-/// published or let go even when the client has left and nobody waits for the outcome.
-struct Publication {
-    state: Arc<State>,
-    hash: NameHash,
-    sequence: u64,
-    precondition: Precondition,
-    /// Given back once the record's blocks are counted.
-    _room: (Option<Reservation>, FlightPermit),
-}
-
-/// The record's header, and whether there was no object of its name before.
-type Published = Result<(RecordHeader, bool), CacheError>;
-
-impl Publication {
-    /// Makes the record the current one of its object, where the precondition allows.
-    fn insert(&self, location: Location) -> Result<Inserted, Precondition> {
-        self.state.table.insert(self.hash, self.sequence, location, self.precondition)
-    }
-
-    /// Lets go of what the record replaced, or of the record itself where it did not become the current one.
-    fn settle(
-        self,
-        header: RecordHeader,
-        location: Location,
-        inserted: Result<Inserted, Precondition>,
-    ) -> Published {
-        let Self { state, hash, sequence, .. } = &self;
-        let release = || {
-            state.dead.lock().push(*sequence);
-            state.store.release(location, hash.number());
-        };
-        match inserted {
-            Ok(Inserted::Created) => Ok((header, true)),
-            Ok(Inserted::Replaced(old)) => {
-                state.forget_replaced(&old);
-                Ok((header, false))
-            }
-            Ok(Inserted::Superseded) => {
-                release();
-                Ok((header, false))
-            }
-            Err(_) => {
-                // The record must not be found by a later start either.
-                let killed = state.store.kill(&location);
-                release();
-                killed?;
-                Err(CacheError::PreconditionFailed)
-            }
-        }
     }
 }
 

@@ -168,15 +168,12 @@ impl Table {
             }
             shard.remove(hash);
             shard.insert_newest(slot);
+            // Under the lock, before anybody can count it as removed.
+            self.count_added(&slot);
             Ok(present.map_or(Inserted::Created, Inserted::Replaced))
         })?;
-        match &inserted {
-            Inserted::Created => self.count_added(&slot),
-            Inserted::Replaced(old) => {
-                self.count_added(&slot);
-                self.count_removed(old);
-            }
-            Inserted::Superseded => {}
+        if let Inserted::Replaced(old) = &inserted {
+            self.count_removed(old);
         }
         Ok(inserted)
     }
@@ -193,15 +190,13 @@ impl Table {
                 known => {
                     shard.remove(slot.hash);
                     shard.insert_newest(slot);
+                    self.count_added(&slot);
                     Loaded::Added(known)
                 }
             }
         });
-        if let Loaded::Added(replaced) = &loaded {
-            self.count_added(&slot);
-            if let Some(old) = replaced {
-                self.count_removed(old);
-            }
+        if let Loaded::Added(Some(old)) = &loaded {
+            self.count_removed(old);
         }
         loaded
     }
