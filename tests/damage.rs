@@ -4,7 +4,7 @@
 //! Drives the real program; finds its way in the files with larder's own reader of segments.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-#![allow(unreachable_pub, reason = "modules of a test program, not a library")]
+#![allow(unreachable_pub, dead_code, reason = "modules shared by test programs, not a library")]
 
 mod common;
 
@@ -35,7 +35,7 @@ fn case(store: &mut Store, place: &Place, damage: Damage, lost: &[&str]) {
 /// Offsets of every part of a record's header and of its key.
 fn header_offsets(place: &Place) -> Vec<u64> {
     let length = u64::from(place.location.header_len);
-    (0..length).step_by(9).chain([length - 1]).map(|offset| place.location.offset() + offset).collect()
+    (0..length).step_by(13).chain([length - 1]).map(|offset| place.location.offset() + offset).collect()
 }
 
 fn flips_in_a_record(end: End, verify: &str) {

@@ -14,7 +14,7 @@ use super::common::{Larder, Options, wait_for};
 use super::files::copy_exactly;
 
 /// Number of small objects.
-const SMALL: usize = 24;
+pub const SMALL: usize = 24;
 /// Lengths of bodies: an empty one, ones that end before, at and behind a block, longer ones.
 const LENGTHS: [usize; 6] = [0, 100, 3990, 4096, 20_000, 290_000];
 
@@ -44,15 +44,21 @@ pub struct Place {
 /// The body of `key`, which ends in a number.
 pub fn body_of(key: &str) -> Vec<u8> {
     let number: usize = key.rsplit('-').next().unwrap().parse().unwrap();
-    let length = if number >= SMALL { LARGE } else { LENGTHS[number % LENGTHS.len()] };
+    let length = if number == 0 { LARGE } else { LENGTHS[number % LENGTHS.len()] };
     body_of_length(key, 1, length)
 }
 
 impl Store {
     /// Starts a server, stores objects, ends it and keeps a copy of its data.
     pub fn build(options: Options, end: End) -> Self {
+        Self::build_named(options, end, "object", SMALL)
+    }
+
+    /// As [`Store::build`], with `count` small objects of other names.
+    pub fn build_named(options: Options, end: End, name: &str, count: usize) -> Self {
         let mut larder = Larder::start(options);
-        let keys: Vec<String> = (0..=SMALL).map(|number| format!("d/object-{number}")).collect();
+        // The first one is large.
+        let keys: Vec<String> = (0..=count).map(|number| format!("d/{name}-{number}")).collect();
         // What is replaced and deleted is there to come back by mistake.
         for key in keys.iter().step_by(5) {
             assert_eq!(put(larder.address(), &format!("/{key}"), b"an older version").status, 201);
@@ -69,9 +75,21 @@ impl Store {
             End::Clean => assert!(larder.terminate().success()),
             End::Killed => larder.kill9(),
         }
-        let kept = tempfile::tempdir().unwrap();
-        copy_exactly(&larder.data_dir(), &kept.path().join("data"));
-        Self { larder, keys, kept }
+        let store = Self { larder, keys, kept: tempfile::tempdir().unwrap() };
+        store.keep();
+        store
+    }
+
+    /// Keeps a copy of the data as they are now.
+    pub fn keep(&self) {
+        copy_exactly(&self.larder.data_dir(), &self.kept.path().join("data"));
+    }
+
+    /// Stores every object once more.
+    pub fn replace_all(&self) {
+        for key in self.keys.iter().rev() {
+            assert_eq!(put(self.larder.address(), &format!("/{key}"), &body_of(key)).status, 204);
+        }
     }
 
     /// Ends the server and puts its data back to what was kept.
