@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::SeekFrom;
 use twox_hash::XxHash3_128;
 
-use super::record::{RecordHeader, RecordView, is_freed};
+use super::record::{FIXED_BYTES, RecordHeader, RecordView, is_freed};
 use super::segment::{Kind, Segment};
 use super::{BLOCK, blocks, footer};
 
@@ -52,7 +52,8 @@ fn replay_solo(file: &File, segment: &Segment) -> io::Result<Replay> {
             found.records.push((header, 0));
         }
         Some(_) => found.damaged += 1,
-        None => {}
+        // The header is written last: without one the upload never ended.
+        None => found.damaged += u64::from(buffer.len() >= FIXED_BYTES && !is_freed(&buffer)),
     }
     Ok(found)
 }
