@@ -11,7 +11,7 @@ use larder::blobs::{Location, Segment, replay};
 use super::bodies::{LARGE, body_of_length};
 use super::common::http::{Connection, get, put, request};
 use super::common::{Larder, Options, wait_for};
-use super::files::copy_exactly;
+use super::files::{Damage, copy_exactly};
 
 /// Number of small objects.
 pub const SMALL: usize = 24;
@@ -54,11 +54,19 @@ impl Store {
         Self::build_named(options, end, "object", SMALL)
     }
 
+    /// As [`Store::build`], without the large one.
+    pub fn build_small(options: Options, end: End) -> Self {
+        Self::build_of(options, end, (1..=SMALL).map(|number| format!("d/object-{number}")).collect())
+    }
+
     /// As [`Store::build`], with `count` small objects of other names.
     pub fn build_named(options: Options, end: End, name: &str, count: usize) -> Self {
-        let mut larder = Larder::start(options);
         // The first one is large.
-        let keys: Vec<String> = (0..=count).map(|number| format!("d/{name}-{number}")).collect();
+        Self::build_of(options, end, (0..=count).map(|number| format!("d/{name}-{number}")).collect())
+    }
+
+    fn build_of(options: Options, end: End, keys: Vec<String>) -> Self {
+        let mut larder = Larder::start(options);
         // What is replaced and deleted is there to come back by mistake.
         for key in keys.iter().step_by(5) {
             assert_eq!(put(larder.address(), &format!("/{key}"), b"an older version").status, 201);
@@ -98,6 +106,22 @@ impl Store {
         copy_exactly(&self.kept.path().join("data"), &self.larder.data_dir());
     }
 
+    /// Restores, damages, starts, and checks that only `lost` is lost; once with the index, once without.
+    pub fn case(&mut self, place: &Place, damage: Damage, lost: &[&str]) {
+        for index_is_there in [true, false] {
+            self.restore();
+            damage.apply(&place.file);
+            if !index_is_there {
+                std::fs::remove_dir_all(self.larder.data_dir().join("index")).unwrap();
+            }
+            self.larder.restart();
+            self.assert_only_lost(
+                lost,
+                &format!("{damage:?} of {}, index there: {index_is_there}", place.key),
+            );
+        }
+    }
+
     /// Where the objects lie in the files, as of the copy.
     pub fn places(&self) -> Vec<Place> {
         let dir = self.kept.path().join("data/segments");
@@ -127,6 +151,15 @@ impl Store {
     /// Fails unless everything is served as it was stored, but for the `lost`, which are misses and counted as damage,
     /// and unless the listing is of exactly what is there.
     pub fn assert_only_lost(&self, lost: &[&str], what: &str) {
+        self.assert_only_missing(lost, what);
+        let damaged = self.larder.metric("larder_damaged_records_total");
+        #[expect(clippy::cast_precision_loss, reason = "a handful")]
+        let expected = lost.len() as f64;
+        assert_eq!(damaged, expected, "{what}: counted as damaged; log:\n{}", self.larder.log());
+    }
+
+    /// As [`Store::assert_only_lost`], whatever was counted.
+    pub fn assert_only_missing(&self, lost: &[&str], what: &str) {
         let log = || self.larder.log();
         let mut connection = Connection::open(self.larder.address()).unwrap();
         let mut missing = Vec::new();
@@ -150,10 +183,6 @@ impl Store {
             let deleted = get(self.larder.address(), &format!("/d/deleted-{number}"));
             assert_eq!(deleted.status, 404, "{what}: a deleted object is back");
         }
-        let damaged = self.larder.metric("larder_damaged_records_total");
-        #[expect(clippy::cast_precision_loss, reason = "a handful")]
-        let expected = lost.len() as f64;
-        assert_eq!(damaged, expected, "{what}: counted as damaged; log:\n{}", log());
         let expected: BTreeSet<String> =
             self.keys.iter().filter(|key| !lost.contains(&&key[..])).map(|key| format!("/{key}")).collect();
         wait_for(&format!("the listing to be of {expected:?} after {what}"), || {
