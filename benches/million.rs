@@ -40,7 +40,9 @@ fn main() {
         &rate(&put),
     );
     row("memory under sustained writes, most", &mib(status_bytes(larder.pid(), "VmHWM")));
-    assert!((larder.metric("larder_stored_objects") - as_float(objects)).abs() < 0.5, "objects are missing");
+    common::wait_for("the gauge of stored objects to say that all are there", || {
+        ((larder.metric("larder_stored_objects") - as_float(objects)).abs() < 0.5).then_some(())
+    });
     let bodies = objects * BODY_BYTES;
     let beyond = |larder: &Larder| larder.disk_bytes().saturating_sub(empty).saturating_sub(bodies);
     row(

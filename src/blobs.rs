@@ -7,6 +7,7 @@
 //! [`writer`] (appending), [`solo`] (large bodies in a file of their own), [`reclaim`] (freeing its blocks),
 //! [`replay`] (finding it again after a start).
 
+pub mod file_part;
 pub mod footer;
 pub mod reclaim;
 pub mod record;
@@ -16,13 +17,16 @@ pub mod solo;
 pub mod store;
 pub mod writer;
 
+pub use file_part::FilePart;
 pub use record::{Location, RecordHeader, RecordView};
 pub use segment::{Pin, Segment};
 pub use solo::SoloWriter;
 pub use store::{SegmentStore, StoreOptions};
 
 /// Records start at multiples of this many bytes, so that hole punching frees all of a dead one.
-pub const BLOCK: u64 = 4096;
+pub const BLOCK: u64 = BLOCK_BYTES as u64;
+/// The same, as the length of a buffer.
+pub const BLOCK_BYTES: usize = 4096;
 
 /// The number of blocks that `bytes` bytes take.
 #[must_use]

@@ -3,7 +3,7 @@
 //! Owns the objects' life: found, stored, replaced, evicted, gone. Knows nothing of HTTP, of status codes or of who
 //! asks. The files below it, in the order in which a reader meets them: [`read`] and [`upload`] (the two ways a body
 //! goes), [`budget`] and [`flight`] (disk and memory limits), [`evict`] and [`compaction`] (making room), [`loader`] (the
-//! start), [`indexer`] (what the index on disk is told), [`workers`] (the threads).
+//! start) with [`repair`], [`indexer`] (what the index on disk is told), [`workers`] (the threads).
 
 mod budget;
 mod compaction;
@@ -15,6 +15,7 @@ mod indexer;
 mod listing;
 mod loader;
 mod read;
+mod repair;
 mod scrub;
 mod signal;
 mod state;
@@ -24,9 +25,10 @@ mod workers;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::directory::DIRECTORY_FORMAT;
 pub use self::error::{CacheError, OpenError};
 pub use self::listing::ListedObject;
-pub use self::read::{Object, ObjectBody};
+pub use self::read::{BodyPart, Object, ObjectBody};
 pub use self::upload::{PutOptions, Stored, Upload};
 
 use self::directory::DataDirectory;
@@ -110,14 +112,17 @@ impl Cache {
     /// [`OpenError`]. Damage is not an error.
     pub fn open(options: CacheOptions, metrics: Metrics) -> Result<Self, OpenError> {
         let directory = DataDirectory::open(&options.data_dir)?;
-        let io_error = |error| OpenError::Io { path: options.data_dir.display().to_string(), error };
+        let path = options.data_dir.display().to_string();
+        let io_error = |error| OpenError::Io { path: path.clone(), error };
         let store_options = StoreOptions {
             segment_size: options.segment_size(),
             writers: std::thread::available_parallelism().map_or(2, usize::from).min(4),
             punch_holes: options.punch_holes,
         };
         let store = SegmentStore::open(&directory.segments(), store_options).map_err(io_error)?;
-        let state = State::new(options.clone(), directory, store, Arc::new(MemoryIndex::default()), metrics);
+        let state = State::new(options, directory, store, Arc::new(MemoryIndex::default()), metrics);
+        let index_bytes = crate::index::sled::directory_bytes(&state.directory.index()).map_err(io_error)?;
+        state.budget.set_index_bytes(index_bytes);
         let state = Arc::new(state);
         let workers = Workers::start(&state).map_err(io_error)?;
         Ok(Self { state, workers: Arc::new(workers) })
@@ -127,6 +132,11 @@ impl Cache {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.state.is_ready()
+    }
+
+    /// Brings the gauges of what is stored up to date.
+    pub fn update_gauges(&self) {
+        self.state.update_gauges();
     }
 
     /// Finds an object and marks it as used. `None` is a miss.
@@ -184,8 +194,8 @@ impl Cache {
         let hash = state.table.hash(name);
         let removed = state.table.remove(hash, precondition).map_err(|_| CacheError::PreconditionFailed)?;
         let Some(slot) = removed else { return Ok(false) };
-        let killed = state.store.kill(&slot.location).and_then(|()| state.store.kill_replaced(hash.0));
-        state.forget(slot.sequence, slot.location);
+        let killed = state.store.kill(&slot.location);
+        state.forget(&slot);
         killed?;
         // Free before the answer where nobody reads it: should the process be killed before the index hears of this, the
         // hole is what tells the next start. A failure is told by the round that tries it again.

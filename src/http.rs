@@ -17,7 +17,6 @@ mod labels;
 mod overload;
 mod panics;
 mod record;
-mod refusal;
 mod upload;
 
 use std::net::SocketAddr;
@@ -26,7 +25,7 @@ use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{HeaderValue, Request, Response, header};
 use tower::ServiceExt as _;
 
 pub use answer::Answer;
@@ -37,6 +36,7 @@ use crate::cache::Cache;
 use crate::config::Anonymous;
 use crate::metrics::Metrics;
 use crate::protocol::Protocols;
+use crate::protocol::error::{ErrorCode, Refusal};
 use labels::Labels;
 use record::Record;
 
@@ -89,7 +89,7 @@ impl Site {
                 tracing::error!(request = record.id(), panic, "a request panicked, its client got a 500");
                 let text =
                     format!("the server failed on this request; look for request {} in its log", record.id());
-                refusal::text(StatusCode::INTERNAL_SERVER_ERROR, "internal", &text)
+                Refusal::new(ErrorCode::Internal, text).into_response()
             }
         };
         if caller.surplus {

@@ -8,6 +8,7 @@ pub mod body;
 pub mod conditions;
 pub mod destination;
 pub mod error;
+pub mod handoff;
 pub mod incoming;
 pub mod namespaces;
 pub mod operation;
@@ -30,6 +31,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::handoff::FileQueue;
 use crate::protocol::incoming::{Incoming, Leftover};
 use crate::protocol::namespaces::Namespaces;
 use crate::protocol::operation::{MethodLabel, Operation};
@@ -75,7 +77,7 @@ impl Protocols {
         let (parts, body) = request.into_parts();
         let mut incoming = self.incoming(&parts, body);
         let result = self.context.dispatch(operation, &parts, &mut incoming).await;
-        let response = result.unwrap_or_else(|refusal| self.context.refuse(refusal));
+        let response = result.unwrap_or_else(Refusal::into_response);
         with_leftover(response, incoming.discard())
     }
 
@@ -83,7 +85,7 @@ impl Protocols {
     pub fn refuse(&self, refusal: Refusal, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let incoming = self.incoming(&parts, body);
-        with_leftover(self.context.refuse(refusal), incoming.discard())
+        with_leftover(refusal.into_response(), incoming.discard())
     }
 
     fn incoming(&self, parts: &Parts, body: axum::body::Body) -> Incoming {
@@ -100,7 +102,10 @@ impl Context {
     ) -> Result<Response, Refusal> {
         let target = operation.target?;
         match (operation.method, target) {
-            (MethodLabel::Get, Target::Object(name)) => plain::get(self, name, &parts.headers).await,
+            (MethodLabel::Get, Target::Object(name)) => {
+                let files = parts.extensions.get::<FileQueue>();
+                plain::get(self, name, &parts.headers, files).await
+            }
             (MethodLabel::Head, Target::Object(name)) => plain::head(self, name, &parts.headers).await,
             (MethodLabel::Put, Target::Object(name)) => {
                 plain::put(self, name, &parts.headers, incoming).await
@@ -134,13 +139,6 @@ impl Context {
                 Err(unknown_method(parts, COLLECTION_METHODS))
             }
         }
-    }
-
-    fn refuse(&self, refusal: Refusal) -> Response {
-        if refusal.code() == ErrorCode::Overloaded {
-            self.metrics.refused.with_label_values(&["memory"]).inc();
-        }
-        refusal.into_response()
     }
 }
 

@@ -162,7 +162,8 @@ fn an_address_in_use_is_one_clear_line_and_exit_code_1() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, stdout, stderr) = run(larder(dir.path()).args(["serve", "--listen", &address]));
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.starts_with(&format!("larder: cannot listen on {address}")), "{stderr}");
+    let expected = format!("larder: cannot start: listen: {address} is in use by another process; ");
+    assert!(stderr.starts_with(&expected), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 

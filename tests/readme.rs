@@ -73,3 +73,19 @@ fn errors() -> String {
     }
     table
 }
+
+/// ARCHITECTURE.md names, for each invariant, the tests that hold it, as `file::function` in backticks.
+#[test]
+fn the_architecture_names_tests_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let named = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::"));
+    let mut seen = 0;
+    for (file, function) in named {
+        let path = root.join(format!("{file}.rs"));
+        let source = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}.rs: {error}"));
+        assert!(source.contains(&format!("fn {function}(")), "{file}.rs has no test {function}");
+        seen += 1;
+    }
+    assert!(seen > 10, "the table of invariants is gone");
+}

@@ -26,6 +26,8 @@ impl Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_larder"))
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data.path().join("data"))
+            // The settings of the test run are no settings of the server.
+            .env_clear()
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -90,7 +90,9 @@ impl Connection {
 
     fn get(&mut self, number: u64) {
         let path = path(number);
-        write!(self.stream, "GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").unwrap();
+        // One write: a formatted write to the socket itself would be a packet for each piece.
+        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).unwrap();
         let (status, body) = self.answer();
         assert_eq!(status, 200, "GET {path}");
         let mut expected = self.expected;

@@ -123,6 +123,13 @@ impl<'a> Entries<'a> {
     pub fn new(bytes: &'a [u8], salt: u64) -> Self {
         Self { rest: bytes, salt }
     }
+
+    /// True once the walk is over and has left nothing out. A footer's bytes are checksummed as a whole, so what is
+    /// left out was written by a newer larder.
+    #[must_use]
+    pub fn all_known(&self) -> bool {
+        self.rest.is_empty()
+    }
 }
 
 impl<'a> Iterator for Entries<'a> {

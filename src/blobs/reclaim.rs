@@ -4,7 +4,7 @@
 //! durable first) → a new epoch begins → the last reader of the old epoch leaves → hole punched, or the whole file
 //! unlinked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,16 +12,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 
-use super::BLOCK;
-use super::record::{KILLED, Location};
+use super::record::{DEAD_MARK, Location};
 use super::segment::{Kind, Segment};
+use super::{BLOCK, BLOCK_BYTES};
 
 /// A record that the index no longer points at.
 struct Dead {
     segment: Arc<Segment>,
     location: Location,
-    /// Set where a newer version of the object replaced it: see [`Reclaimer::later`].
-    identity: Option<u128>,
+    /// Tells whose record it was: see [`Reclaimer::kill_older`].
+    identity: u128,
 }
 
 /// Dead records of one segment, waiting for the readers of an epoch.
@@ -31,19 +31,34 @@ struct Draining {
     dead: Vec<Dead>,
 }
 
+/// Dead records of one object.
+type Versions = Vec<(Arc<Segment>, Location)>;
+
 /// The dead records of a store.
 pub(super) struct Reclaimer {
     now: Mutex<Vec<Dead>>,
     after_sync: Mutex<Vec<Dead>>,
+    /// Oldest first: a group goes only after those of the same segment before it, whose readers may have pinned
+    /// records that died later.
     draining: Mutex<Vec<Draining>>,
-    /// Replaced records by object, from the replacement until their blocks are free.
-    replaced: Mutex<HashMap<u128, Vec<(Arc<Segment>, Location)>>>,
+    /// Every dead record whose header is still on disk, by whose it was. Innermost lock.
+    unfreed: Mutex<HashMap<u128, Versions>>,
+    /// Sealed segments without a live record, where no record's death will free them any more.
+    hollow: Mutex<Vec<Arc<Segment>>>,
     pending_bytes: AtomicU64,
     punches: AtomicBool,
 }
 
-/// The dead records that a sync under way makes free to go.
-pub(super) struct SyncBatch(Vec<Dead>);
+/// How many of the records that wait for a sync the one under way makes free to go.
+pub(super) struct SyncBatch(usize);
+
+/// What a round of freeing did.
+pub(super) struct Reclaimed {
+    /// Segments whose files are gone.
+    pub(super) unlinked: Vec<u32>,
+    /// The first failure; what it concerns is tried again.
+    pub(super) failure: Option<io::Error>,
+}
 
 impl Reclaimer {
     pub(super) fn new(punches: bool) -> Self {
@@ -51,7 +66,8 @@ impl Reclaimer {
             now: Mutex::default(),
             after_sync: Mutex::default(),
             draining: Mutex::default(),
-            replaced: Mutex::default(),
+            unfreed: Mutex::default(),
+            hollow: Mutex::default(),
             pending_bytes: AtomicU64::new(0),
             punches: AtomicBool::new(punches),
         }
@@ -68,51 +84,55 @@ impl Reclaimer {
     }
 
     /// Takes a record that may be freed as soon as its readers are gone.
-    pub(super) fn soon(&self, segment: Arc<Segment>, location: Location) {
-        self.pending_bytes.fetch_add(location.disk_len(), Ordering::AcqRel);
-        self.now.lock().push(Dead { segment, location, identity: None });
+    pub(super) fn soon(&self, segment: Arc<Segment>, location: Location, identity: u128) {
+        self.note(&segment, location, identity);
+        self.now.lock().push(Dead { segment, location, identity });
     }
 
     /// Takes a record that a newer one of the same `identity` replaced: freed only after a sync, so that a power
     /// cut cannot take both.
     pub(super) fn later(&self, segment: Arc<Segment>, location: Location, identity: u128) {
+        segment.hold_file();
+        self.note(&segment, location, identity);
+        self.after_sync.lock().push(Dead { segment, location, identity });
+    }
+
+    /// Takes a sealed segment in which nothing is live, to be unlinked once its readers are gone.
+    pub(super) fn whole(&self, segment: Arc<Segment>) {
+        self.hollow.lock().push(segment);
+    }
+
+    fn note(&self, segment: &Arc<Segment>, location: Location, identity: u128) {
         self.pending_bytes.fetch_add(location.disk_len(), Ordering::AcqRel);
-        self.replaced.lock().entry(identity).or_default().push((Arc::clone(&segment), location));
-        self.after_sync.lock().push(Dead { segment, location, identity: Some(identity) });
+        self.unfreed.lock().entry(identity).or_default().push((Arc::clone(segment), location));
     }
 
-    /// Makes the replaced versions of an object that are not yet freed unreadable, so that an object whose newest
-    /// version goes cannot come back by way of one of them. Returns their segments.
+    /// Makes the older versions of an object that are not yet freed unreadable, so that a deleted object cannot
+    /// come back by way of one of them, wherever on its way to be freed it is. Returns the segments written to.
     pub(super) fn kill_older(&self, identity: u128) -> io::Result<Vec<Arc<Segment>>> {
-        // Held all along: what is in the map still has its blocks.
-        let replaced = self.replaced.lock();
-        let older = replaced.get(&identity).map(Vec::as_slice).unwrap_or_default();
-        older.iter().map(|(segment, at)| kill(segment, at).map(|()| Arc::clone(segment))).collect()
-    }
-
-    /// Takes what waits for a sync; call it before the sync begins.
-    pub(super) fn begin_sync(&self) -> SyncBatch {
-        SyncBatch(std::mem::take(&mut *self.after_sync.lock()))
-    }
-
-    /// Makes what waited unreadable and lets it go, or wait for the next sync when this one failed.
-    pub(super) fn end_sync(&self, batch: SyncBatch, synced: bool) {
-        for dead in batch.0.iter().filter(|_| synced) {
-            // Before the sync is told to those who wait for it: an older version must not outlive, in a crash, the
-            // acknowledgement of the newer one. Where it fails the blocks are freed all the same.
-            if let Err(error) = kill(&dead.segment, &dead.location) {
-                tracing::warn!(segment = dead.segment.id(), %error, "a dead record could not be marked as such");
-            }
+        let older = self.unfreed.lock().get(&identity).cloned().unwrap_or_default();
+        for (segment, location) in &older {
+            kill(segment, location)?;
         }
-        let list = if synced { &self.now } else { &self.after_sync };
-        list.lock().extend(batch.0);
+        Ok(older.into_iter().map(|(segment, _)| segment).collect())
     }
 
-    /// Frees what nobody reads any more. Returns the segments whose last record that was; their files are gone.
-    ///
-    /// # Errors
-    /// Those of the disk. What was not freed is tried again.
-    pub(super) fn reclaim(&self) -> io::Result<Vec<u32>> {
+    /// Notes what waits for a sync; call it before the sync begins. One sync at a time.
+    pub(super) fn begin_sync(&self) -> SyncBatch {
+        SyncBatch(self.after_sync.lock().len())
+    }
+
+    /// Lets what waited go; after a failed sync it waits for the next.
+    pub(super) fn end_sync(&self, batch: &SyncBatch, synced: bool) {
+        if synced {
+            let free_to_go: Vec<Dead> = self.after_sync.lock().drain(..batch.0).collect();
+            free_to_go.iter().for_each(|dead| dead.segment.let_go_of_file());
+            self.now.lock().extend(free_to_go);
+        }
+    }
+
+    /// Frees what nobody reads any more.
+    pub(super) fn reclaim(&self) -> Reclaimed {
         let mut draining = self.draining.lock();
         let mut dead = std::mem::take(&mut *self.now.lock());
         dead.sort_unstable_by_key(|dead| (dead.location.segment, dead.location.block));
@@ -123,60 +143,60 @@ impl Reclaimer {
             while let Some(next) = dead.next_if(|next| next.location.segment == segment.id()) {
                 group.push(next);
             }
-            let epoch = segment.turn_epoch();
-            draining.push(Draining { segment, epoch, dead: group });
+            draining.push(Draining { epoch: segment.turn_epoch(), segment, dead: group });
         }
-        let mut unlinked = Vec::new();
-        let mut failure = None;
+        for segment in std::mem::take(&mut *self.hollow.lock()) {
+            draining.push(Draining { epoch: segment.turn_epoch(), segment, dead: Vec::new() });
+        }
+        let mut done = Reclaimed { unlinked: Vec::new(), failure: None };
+        let mut still_read = HashSet::new();
         draining.retain(|group| {
             // Only this list holds an epoch that has been turned; readers can leave it but not enter.
-            if Arc::strong_count(&group.epoch) > 1 {
+            if still_read.contains(&group.segment.id()) || Arc::strong_count(&group.epoch) > 1 {
+                still_read.insert(group.segment.id());
                 return true;
             }
-            let locations: Vec<Location> = group.dead.iter().map(|dead| dead.location).collect();
-            match self.free(&group.segment, &locations) {
+            match self.free(&group.segment, &group.dead) {
                 Ok(was_last) => {
-                    // Only now: until its blocks are free a replaced version must be found by a deletion.
-                    self.forget_replaced(&group.dead);
-                    let bytes = locations.iter().map(Location::disk_len).sum();
-                    self.pending_bytes.fetch_sub(bytes, Ordering::AcqRel);
+                    self.forget(&group.dead);
                     if was_last {
-                        unlinked.push(group.segment.id());
+                        done.unlinked.push(group.segment.id());
                     }
                     false
                 }
                 Err(error) => {
-                    failure = Some(error);
+                    done.failure = Some(error);
                     true
                 }
             }
         });
-        failure.map_or(Ok(unlinked), Err)
+        done
     }
 
-    fn forget_replaced(&self, dead: &[Dead]) {
-        let mut replaced = self.replaced.lock();
-        for dead in dead {
-            let Some(identity) = dead.identity else { continue };
-            if let Some(older) = replaced.get_mut(&identity) {
-                older.retain(|(_, location)| *location != dead.location);
-                if older.is_empty() {
-                    replaced.remove(&identity);
+    fn forget(&self, freed: &[Dead]) {
+        let bytes = freed.iter().map(|dead| dead.location.disk_len()).sum();
+        self.pending_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        let mut unfreed = self.unfreed.lock();
+        for dead in freed {
+            if let Some(versions) = unfreed.get_mut(&dead.identity) {
+                versions.retain(|(_, location)| *location != dead.location);
+                if versions.is_empty() {
+                    unfreed.remove(&dead.identity);
                 }
             }
         }
     }
 
     /// Frees the records' blocks. True when the whole file was unlinked.
-    fn free(&self, segment: &Arc<Segment>, dead: &[Location]) -> io::Result<bool> {
-        if segment.is_sealed() && segment.live_records() == 0 {
+    fn free(&self, segment: &Arc<Segment>, dead: &[Dead]) -> io::Result<bool> {
+        if segment.is_hollow() {
             return match std::fs::remove_file(segment.path()) {
                 Ok(()) => Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
                 Err(error) => Err(error),
             };
         }
-        let mut next = dead.iter().peekable();
+        let mut next = dead.iter().map(|dead| dead.location).peekable();
         while let Some(first) = next.next() {
             let start = first.offset();
             let mut end = start + first.disk_len();
@@ -186,8 +206,8 @@ impl Reclaimer {
             self.punch(segment, start, end - start)?;
         }
         if !self.punches() {
-            for location in dead {
-                kill(segment, location)?;
+            for record in dead {
+                kill(segment, &record.location)?;
             }
         }
         segment.refresh_allocated()?;
@@ -215,7 +235,7 @@ const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::K
 /// Overwrites the start of a record's header, so that no start finds it again.
 pub(super) fn kill(segment: &Segment, location: &Location) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
-    let killed = segment.with_file(|file| file.write_all_at(&KILLED, location.offset()));
+    let killed = segment.with_file(|file| file.write_all_at(&DEAD_MARK, location.offset()));
     match killed {
         Err(error) if segment.kind() == Kind::Solo && error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -228,7 +248,7 @@ pub(super) fn probe_punching(dir: &std::path::Path) -> io::Result<bool> {
     let path = dir.join("punch.probe");
     let file = std::fs::File::create(&path)?;
     let answer = file
-        .write_all_at(&[1; 2 * BLOCK as usize], 0)
+        .write_all_at(&[1; 2 * BLOCK_BYTES], 0)
         .and_then(|()| rustix::fs::fallocate(&file, PUNCH, 0, BLOCK).map_err(io::Error::from));
     std::fs::remove_file(&path)?;
     Ok(answer.is_ok())

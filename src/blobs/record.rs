@@ -6,7 +6,7 @@ use twox_hash::XxHash3_64;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{BLOCK, blocks};
+use super::{BLOCK, BLOCK_BYTES, blocks};
 use crate::key::{MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, Namespace, ObjectKey, ObjectName};
 
 /// Version of the record format that this build writes, and the newest that it reads.
@@ -14,14 +14,20 @@ pub const RECORD_VERSION: u16 = 1;
 
 const MAGIC: [u8; 4] = *b"LREC";
 
-/// What stands at the start of a record that was freed: what a hole reads as.
-pub const KILLED: [u8; 8] = [0; 8];
+/// What lies over the first bytes of a record that was deleted and whose blocks are not free yet.
+pub const DEAD_MARK: [u8; 8] = [0; 8];
+
+/// True when `header` is the header of a deleted record. All zeros are none: that may as well be damage.
+#[must_use]
+pub fn is_dead(header: &[u8]) -> bool {
+    header.strip_prefix(&DEAD_MARK).is_some_and(|rest| rest.iter().any(|byte| *byte != 0))
+}
 
 /// Bytes of the fixed part of a header.
 pub const FIXED_BYTES: usize = size_of::<Fixed>();
 
 /// A header always fits into the first block of its record.
-const _: () = assert!(FIXED_BYTES + MAX_NAMESPACE_BYTES + MAX_KEY_BYTES <= BLOCK as usize);
+const _: () = assert!(FIXED_BYTES + MAX_NAMESPACE_BYTES + MAX_KEY_BYTES <= BLOCK_BYTES);
 
 /// Where a record lies. `Copy`, small, and all that the index needs to know of a blob.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -55,7 +61,7 @@ impl Location {
         u64::from(self.header_len) + self.body_len
     }
 
-    /// Offset behind the record's last byte in its file.
+    /// Where the record ends in its file, in bytes.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.offset() + self.record_len()
@@ -151,12 +157,6 @@ impl RecordHeader {
     }
 }
 
-/// True when `bytes`, the start of a record, say that it was freed: killed, or its blocks punched out.
-#[must_use]
-pub fn is_freed(bytes: &[u8]) -> bool {
-    bytes.get(..KILLED.len()).is_some_and(|start| start == KILLED)
-}
-
 /// Bytes of the header of a record of this name.
 #[must_use]
 pub fn header_len(name: &ObjectName) -> u16 {
@@ -172,9 +172,9 @@ fn length_u16(text: &str) -> U16 {
 fn checksum(fixed: &Fixed, namespace: &[u8], key: &[u8]) -> u64 {
     let mut hasher = XxHash3_64::with_seed(fixed.salt.get());
     let covered = FIXED_BYTES - size_of::<U64>();
-    let _ = std::hash::Hasher::write(&mut hasher, &fixed.as_bytes()[..covered]);
-    let _ = std::hash::Hasher::write(&mut hasher, namespace);
-    let _ = std::hash::Hasher::write(&mut hasher, key);
+    std::hash::Hasher::write(&mut hasher, &fixed.as_bytes()[..covered]);
+    std::hash::Hasher::write(&mut hasher, namespace);
+    std::hash::Hasher::write(&mut hasher, key);
     std::hash::Hasher::finish(&hasher)
 }
 
@@ -200,6 +200,23 @@ impl<'a> RecordView<'a> {
         }
         let (namespace, key) = (std::str::from_utf8(namespace).ok()?, std::str::from_utf8(key).ok()?);
         Some(Self { fixed, namespace, key })
+    }
+
+    /// True when `bytes` start with the header of a record that a newer larder wrote: not to be read here, and not to
+    /// be taken for damage either. Every version keeps the fields up to the salt where they are.
+    #[must_use]
+    pub fn is_newer(bytes: &[u8], salt: Option<u64>, block: u32) -> bool {
+        let Ok((fixed, rest)) = Fixed::ref_from_prefix(bytes) else { return false };
+        let here = fixed.block.get() == block && salt.is_none_or(|salt| salt == fixed.salt.get());
+        if fixed.magic != MAGIC || fixed.version.get() <= RECORD_VERSION || !here {
+            return false;
+        }
+        // With a flipped bit in its version a known record looks newer; its checksum tells.
+        let names = usize::from(fixed.namespace_len.get()) + usize::from(fixed.key_len.get());
+        let Some((names, _)) = rest.split_at_checked(names) else { return true };
+        let known = |version| Fixed { version: U16::new(version), ..*fixed };
+        !(1..=RECORD_VERSION)
+            .any(|version| checksum(&known(version), names, &[]) == fixed.header_checksum.get())
     }
 
     /// True when this is the record of `name` with this sequence number.
@@ -302,6 +319,19 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(RecordView::parse(&bytes[..cut], Some(3), Some(4)).is_none(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_newer_record_is_told_from_a_flipped_bit_in_the_version() {
+        let mut bytes = Vec::new();
+        header().encode(3, 4, &mut bytes);
+        bytes[4] = 2;
+        assert!(!RecordView::is_newer(&bytes, Some(3), 4), "a version 1 header with a flipped bit");
+        let (fixed, names) = Fixed::mut_from_prefix(&mut bytes).unwrap();
+        fixed.header_checksum = U64::new(checksum(fixed, names, &[]));
+        assert!(RecordView::is_newer(&bytes, Some(3), 4) && RecordView::is_newer(&bytes, None, 4));
+        assert!(!RecordView::is_newer(&bytes, Some(2), 4) && !RecordView::is_newer(&bytes, Some(3), 5));
+        assert!(RecordView::parse(&bytes, Some(3), Some(4)).is_none());
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::SeekFrom;
 use twox_hash::XxHash3_128;
 
-use super::record::{FIXED_BYTES, RecordHeader, RecordView, is_freed};
+use super::record::{FIXED_BYTES, RecordHeader, RecordView, is_dead};
 use super::segment::{Kind, Segment};
-use super::{BLOCK, blocks, footer};
+use super::{BLOCK, BLOCK_BYTES, blocks, footer};
 
 /// What a segment holds.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Replay {
     pub tail_block: u32,
     /// True when a footer listed the records.
     pub had_footer: bool,
+    /// True when there are records of a version newer than this larder knows: the file is to be left alone.
+    pub newer: bool,
 }
 
 /// Lists the records of `segment`. Without a footer, the bodies of records from `verify_from` (a block) on are
@@ -44,7 +46,7 @@ pub fn replay(segment: &Segment, verify_from: u32) -> io::Result<Replay> {
 fn replay_solo(file: &File, segment: &Segment) -> io::Result<Replay> {
     let mut found = Replay { had_footer: true, ..Replay::default() };
     let length = file.metadata()?.len();
-    let mut buffer = vec![0; usize::try_from(length.min(BLOCK)).unwrap_or(BLOCK as usize)];
+    let mut buffer = vec![0; usize::try_from(length.min(BLOCK)).unwrap_or(BLOCK_BYTES)];
     file.read_exact_at(&mut buffer, 0)?;
     let view = RecordView::parse(&buffer, segment.salt(), Some(0));
     match view.and_then(|view| view.to_header()) {
@@ -52,8 +54,9 @@ fn replay_solo(file: &File, segment: &Segment) -> io::Result<Replay> {
             found.records.push((header, 0));
         }
         Some(_) => found.damaged += 1,
+        None if RecordView::is_newer(&buffer, segment.salt(), 0) => found.newer = true,
         // The header is written last: without one the upload never ended.
-        None => found.damaged += u64::from(buffer.len() >= FIXED_BYTES && !is_freed(&buffer)),
+        None => found.damaged += u64::from(buffer.len() >= FIXED_BYTES && !is_dead(&buffer)),
     }
     Ok(found)
 }
@@ -63,7 +66,8 @@ fn replay_footer(file: &File, salt: u64, entries: &[u8]) -> io::Result<Replay> {
     let mut found = Replay { had_footer: true, tail_block: 1, ..Replay::default() };
     let ranges = data_ranges(file)?;
     let mut at = 0;
-    for view in footer::Entries::new(entries, salt) {
+    let mut entries = footer::Entries::new(entries, salt);
+    for view in &mut entries {
         let block = view.block();
         let offset = u64::from(block) * BLOCK;
         while ranges.get(at).is_some_and(|range| range.end <= offset) {
@@ -77,6 +81,7 @@ fn replay_footer(file: &File, salt: u64, entries: &[u8]) -> io::Result<Replay> {
             found.records.push((header, block));
         }
     }
+    found.newer = !entries.all_known();
     Ok(found)
 }
 
@@ -86,7 +91,7 @@ fn scan(file: &File, mut salt: Option<u64>, verify_from: u32) -> io::Result<Repl
         Some(end) => end,
         None => file.metadata()?.len(),
     };
-    let mut buffer = vec![0; BLOCK as usize];
+    let mut buffer = vec![0; BLOCK_BYTES];
     let mut block = 1;
     let mut data = 0..0;
     // True where a record begins, or nothing was written.
@@ -111,10 +116,11 @@ fn scan(file: &File, mut salt: Option<u64>, verify_from: u32) -> io::Result<Repl
             if is_footer(&buffer[..read], salt) {
                 break;
             }
-            // The one block where a write that never ended may have stopped is the file's last.
-            let is_damaged =
-                at_start && block >= verify_from && !is_freed(&buffer) && offset + BLOCK <= length;
-            found.damaged += u64::from(is_damaged);
+            let is_newer = RecordView::is_newer(&buffer[..read], salt, block);
+            found.newer |= is_newer;
+            // A write that never ended may have stopped in the file's last block only.
+            let is_no_loss = is_newer || is_dead(&buffer) || offset + BLOCK > length;
+            found.damaged += u64::from(at_start && block >= verify_from && !is_no_loss);
             at_start = false;
             block += 1;
             continue;
@@ -167,8 +173,8 @@ fn body_is_whole(file: &File, header: &RecordHeader, block: u32) -> io::Result<b
 /// # Errors
 /// Those of the disk.
 pub fn body_checksum(file: &File, mut offset: u64, mut length: u64) -> io::Result<Option<u128>> {
-    const CHUNK: u64 = 128 << 10;
-    let mut buffer = vec![0; usize::try_from(length.min(CHUNK)).unwrap_or(CHUNK as usize)];
+    const CHUNK: usize = 128 << 10;
+    let mut buffer = vec![0; usize::try_from(length).unwrap_or(CHUNK).min(CHUNK)];
     let mut hasher = XxHash3_128::new();
     while length > 0 {
         let want = usize::try_from(length).unwrap_or(usize::MAX).min(buffer.len());
@@ -209,6 +215,14 @@ pub fn data_ranges(file: &File) -> io::Result<Vec<std::ops::Range<u64>>> {
         ranges.push(range);
     }
     Ok(ranges)
+}
+
+/// True when `file` has no blocks at `offset`: what was there is freed.
+///
+/// # Errors
+/// Those of `lseek`.
+pub fn is_hole(file: &File, offset: u64) -> io::Result<bool> {
+    Ok(next_data(file, offset)?.is_none_or(|data| data.start > offset))
 }
 
 fn next_data(file: &File, offset: u64) -> io::Result<Option<std::ops::Range<u64>>> {

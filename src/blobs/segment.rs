@@ -63,8 +63,13 @@ pub struct Segment {
     epoch: Mutex<Arc<()>>,
     live_bytes: AtomicU64,
     live_records: AtomicU32,
+    /// Dead records that must stay until what replaced them is durable.
+    held_records: AtomicU32,
     sealed: AtomicBool,
-    allocated: AtomicU64,
+    /// Written, at least in part, by a newer larder: never changed, never removed.
+    newer: AtomicBool,
+    /// Locked from asking the file system until its answer is set, so that no append in between is forgotten.
+    allocated: Mutex<u64>,
     store_allocated: Arc<AtomicU64>,
 }
 
@@ -109,13 +114,14 @@ impl Segment {
     /// Those of opening and reading the file.
     pub fn open(dir: &Path, id: u32, kind: Kind, store_allocated: Arc<AtomicU64>) -> io::Result<Self> {
         let path = file_path(dir, id, kind);
-        let (salt, file) = match kind {
-            Kind::Solo => (Some(solo_salt(id)), None),
+        let (head, file) = match kind {
+            Kind::Solo => (Head::Salt(solo_salt(id)), None),
             Kind::Shared => {
                 let file = OpenOptions::new().read(true).write(true).open(&path)?;
-                (read_salt(&file, id)?, Some(file))
+                (read_head(&file, id)?, Some(file))
             }
         };
+        let salt = if let Head::Salt(salt) = head { Some(salt) } else { None };
         let mut segment = Self::assemble(id, kind, path, salt, file, store_allocated);
         if kind == Kind::Solo {
             // Nothing writes to the file while its record lives.
@@ -124,6 +130,7 @@ impl Segment {
             segment.identity = Some(XxHash3_64::oneshot_with_seed(metadata.len(), facts.as_bytes()));
         }
         segment.sealed.store(true, Ordering::Release);
+        segment.newer.store(matches!(head, Head::Newer), Ordering::Release);
         segment.refresh_allocated()?;
         Ok(segment)
     }
@@ -146,8 +153,10 @@ impl Segment {
             epoch: Mutex::new(Arc::new(())),
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
+            held_records: AtomicU32::new(0),
             sealed: AtomicBool::new(false),
-            allocated: AtomicU64::new(0),
+            newer: AtomicBool::new(false),
+            allocated: Mutex::new(0),
             store_allocated,
         }
     }
@@ -193,6 +202,17 @@ impl Segment {
         self.sealed.store(true, Ordering::Release);
     }
 
+    /// True when a newer larder wrote to it: to be counted, and otherwise left alone.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        self.newer.load(Ordering::Acquire)
+    }
+
+    /// Says that a newer larder wrote to it.
+    pub fn set_newer(&self) {
+        self.newer.store(true, Ordering::Release);
+    }
+
     /// Bytes of disk blocks of the records that the index points at.
     #[must_use]
     pub fn live_bytes(&self) -> u64 {
@@ -208,7 +228,7 @@ impl Segment {
     /// Bytes of disk blocks the file takes, as last counted.
     #[must_use]
     pub fn allocated(&self) -> u64 {
-        self.allocated.load(Ordering::Acquire)
+        *self.allocated.lock()
     }
 
     /// Counts a record as live.
@@ -223,25 +243,43 @@ impl Segment {
         self.live_records.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// Keeps the file, for a dead record that must stay until what replaced it is durable.
+    pub(super) fn hold_file(&self) {
+        self.held_records.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Undoes one [`Segment::hold_file`].
+    pub(super) fn let_go_of_file(&self) {
+        self.held_records.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// True when nothing in the file is needed any more, or will be.
+    #[must_use]
+    pub fn is_hollow(&self) -> bool {
+        let needed = self.live_records() > 0 || self.held_records.load(Ordering::Acquire) > 0;
+        self.is_sealed() && !self.is_newer() && !needed
+    }
+
     /// Adds blocks that a write just took, before the file system is asked.
     pub(super) fn add_allocated(&self, bytes: u64) {
-        self.allocated.fetch_add(bytes, Ordering::AcqRel);
+        *self.allocated.lock() += bytes;
         self.store_allocated.fetch_add(bytes, Ordering::AcqRel);
     }
 
     /// Sets the count to what the file system says.
     pub(super) fn refresh_allocated(&self) -> io::Result<()> {
+        let mut allocated = self.allocated.lock();
         let metadata = match &self.file {
             Some(file) => file.metadata()?,
             None => std::fs::metadata(&self.path)?,
         };
         // st_blocks counts 512-byte units whatever the block size (stat(2)).
-        self.set_allocated(metadata.blocks() * 512);
+        self.set_allocated(&mut allocated, metadata.blocks() * 512);
         Ok(())
     }
 
-    fn set_allocated(&self, bytes: u64) {
-        let before = self.allocated.swap(bytes, Ordering::AcqRel);
+    fn set_allocated(&self, allocated: &mut u64, bytes: u64) {
+        let before = std::mem::replace(allocated, bytes);
         if bytes >= before {
             self.store_allocated.fetch_add(bytes - before, Ordering::AcqRel);
         } else {
@@ -275,7 +313,7 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        self.set_allocated(0);
+        self.set_allocated(&mut self.allocated.lock(), 0);
     }
 }
 
@@ -342,20 +380,32 @@ pub fn solo_salt(id: u32) -> u64 {
     u64::from(id)
 }
 
-fn read_salt(file: &File, id: u32) -> io::Result<Option<u64>> {
+/// What the first bytes of a shared segment say.
+enum Head {
+    Salt(u64),
+    Lost,
+    Newer,
+}
+
+fn read_head(file: &File, id: u32) -> io::Result<Head> {
     let mut bytes = [0; size_of::<FileHeader>()];
     match file.read_exact_at(&mut bytes, 0) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Head::Lost),
         Err(error) => return Err(error),
     }
-    let valid = FileHeader::ref_from_bytes(&bytes).ok().filter(|header| {
-        header.magic == MAGIC
-            && header.version.get() <= SEGMENT_VERSION
-            && header.id.get() == id
-            && header.checksum.get() == header.sum()
-    });
-    Ok(valid.map(|header| header.salt.get()))
+    let Ok(header) = FileHeader::read_from_bytes(&bytes) else { return Ok(Head::Lost) };
+    if header.magic != MAGIC || header.id.get() != id {
+        return Ok(Head::Lost);
+    }
+    let fits = |version| FileHeader { version: U32::new(version), ..header }.sum() == header.checksum.get();
+    Ok(match header.version.get() {
+        known @ ..=SEGMENT_VERSION if fits(known) => Head::Salt(header.salt.get()),
+        ..=SEGMENT_VERSION => Head::Lost,
+        // A flipped bit makes a known version look newer; the checksum tells.
+        _ if (1..=SEGMENT_VERSION).any(fits) => Head::Lost,
+        _ => Head::Newer,
+    })
 }
 
 #[cfg(test)]

@@ -138,11 +138,17 @@ impl SegmentStore {
         self.shared.segments.read().get(&location.segment).map(Segment::pin)
     }
 
-    /// Appends a record to one of the active segments and counts it as live. Returns where it lies.
+    /// Appends a record to one of the active segments, counts it as live, and runs `publish` with where it lies before
+    /// [`SegmentStore::headers_from`] shows it to anybody. Returns what `publish` does.
     ///
     /// # Errors
     /// Those of the disk; nothing was appended then.
-    pub fn append(&self, header: &RecordHeader, body: &[Bytes]) -> io::Result<Location> {
+    pub fn append<T>(
+        &self,
+        header: &RecordHeader,
+        body: &[Bytes],
+        publish: impl FnOnce(Location) -> T,
+    ) -> io::Result<T> {
         let mut writer = self.free_writer();
         let record_len = u64::from(header.encoded_len()) + header.body_len;
         if let Some(active) =
@@ -157,7 +163,7 @@ impl SegmentStore {
         let before = active.footer_bytes();
         let location = active.append(header, body)?;
         self.shared.footer_debt.fetch_add(active.footer_bytes() - before, Ordering::AcqRel);
-        Ok(location)
+        Ok(publish(location))
     }
 
     /// Starts a record in a file of its own.
@@ -185,16 +191,16 @@ impl SegmentStore {
         Ok(())
     }
 
-    /// Frees a record's blocks as soon as nobody reads them.
-    pub fn release(&self, location: Location) {
+    /// Frees a record's blocks as soon as nobody reads them. `identity` tells which object it was a version of: see
+    /// [`SegmentStore::kill_replaced`].
+    pub fn release(&self, location: Location, identity: u128) {
         if let Some(segment) = self.segment(location.segment) {
             segment.remove_live(&location);
-            self.shared.reclaimer.soon(segment, location);
+            self.shared.reclaimer.soon(segment, location, identity);
         }
     }
 
-    /// Frees a record's blocks once the record that replaced it is durable. `identity` tells which object it is
-    /// a version of: see [`SegmentStore::kill_replaced`].
+    /// As [`SegmentStore::release`], once the record that replaced it is durable.
     pub fn release_replaced(&self, location: Location, identity: u128) {
         if let Some(segment) = self.segment(location.segment) {
             segment.remove_live(&location);
@@ -215,14 +221,21 @@ impl SegmentStore {
         Ok(())
     }
 
-    /// Makes the versions of an object that were replaced and not yet freed unreadable, too.
+    /// Makes the versions of a deleted object that were released and not yet freed unreadable, too.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn kill_replaced(&self, identity: u128) -> io::Result<()> {
-        let touched = self.shared.reclaimer.kill_older(identity)?;
-        self.shared.unsynced.lock().extend(touched.into_iter().filter(|segment| segment.is_sealed()));
+        let written = self.shared.reclaimer.kill_older(identity)?;
+        self.shared.unsynced.lock().extend(written.into_iter().filter(|segment| segment.is_sealed()));
         Ok(())
+    }
+
+    /// Frees a segment whose records all died, however that came to be; nothing happens while one is live.
+    pub fn release_hollow(&self, segment: &Arc<Segment>) {
+        if segment.is_hollow() {
+            self.shared.reclaimer.whole(Arc::clone(segment));
+        }
     }
 
     /// Says that every live record is counted. Before that nothing is freed: a segment without a counted live
@@ -239,15 +252,15 @@ impl SegmentStore {
         if !self.shared.loaded.load(Ordering::Acquire) {
             return Ok(());
         }
-        let unlinked = self.shared.reclaimer.reclaim()?;
-        if !unlinked.is_empty() {
+        let done = self.shared.reclaimer.reclaim();
+        if !done.unlinked.is_empty() {
             let mut segments = self.shared.segments.write();
-            for id in unlinked {
+            for id in done.unlinked {
                 segments.remove(&id);
             }
             self.shared.dir_changed.store(true, Ordering::Release);
         }
-        Ok(())
+        done.failure.map_or(Ok(()), Err)
     }
 
     /// Makes everything appended before the call durable.
@@ -257,15 +270,17 @@ impl SegmentStore {
     pub fn sync(&self) -> io::Result<()> {
         let batch = self.shared.reclaimer.begin_sync();
         let synced = self.sync_files();
-        self.shared.reclaimer.end_sync(batch, synced.is_ok());
+        self.shared.reclaimer.end_sync(&batch, synced.is_ok());
         synced
     }
 
     fn sync_files(&self) -> io::Result<()> {
-        let mut files = std::mem::take(&mut *self.shared.unsynced.lock());
+        // Writers first: a segment that is sealed right now is in one of the two, never in neither.
+        let mut files = Vec::new();
         for writer in &self.shared.writers {
             files.extend(writer.lock().as_ref().map(|active| Arc::clone(&active.segment)));
         }
+        files.append(&mut self.shared.unsynced.lock());
         let mut synced = Ok(());
         for segment in files {
             let one = match segment.with_file(|file| file.sync_data()) {
@@ -341,6 +356,8 @@ impl SegmentStore {
         }
         self.shared.footer_debt.fetch_sub(active.footer_bytes(), Ordering::AcqRel);
         self.shared.unsynced.lock().push(Arc::clone(&active.segment));
+        // All that was in it may have died before.
+        self.release_hollow(&active.segment);
     }
 
     /// A writer that nobody holds, else the next in turn.

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::blobs::{BLOCK, SegmentStore};
 
 /// Blocks of the directories, of the lock and of the format file, and of the metadata that the file system adds to a
@@ -20,9 +22,13 @@ const MIN_INDEX_HEADROOM: u64 = 1 << 20;
 pub(super) struct Budget {
     capacity: u64,
     min_free_disk: u64,
+    copy_room: u64,
     store: SegmentStore,
     index_bytes: AtomicU64,
     reserved: Arc<AtomicU64>,
+    /// One grant at a time: bytes pass from reserved to used while a grant looks at both, and between two grants the
+    /// sum must not be mistaken for smaller than it is.
+    granting: Mutex<()>,
     /// What the disk allows, from how much of it was free when it was last asked.
     disk_limit: AtomicU64,
 }
@@ -48,13 +54,16 @@ impl Reservation {
 }
 
 impl Budget {
-    pub(super) fn new(capacity: u64, min_free_disk: u64, store: SegmentStore) -> Self {
+    /// `copy_room`: bytes that writers leave to compaction where holes cannot be punched.
+    pub(super) fn new(capacity: u64, min_free_disk: u64, copy_room: u64, store: SegmentStore) -> Self {
         Self {
             capacity,
             min_free_disk,
+            copy_room,
             store,
             index_bytes: AtomicU64::new(MIN_INDEX_HEADROOM),
             reserved: Arc::default(),
+            granting: Mutex::new(()),
             disk_limit: AtomicU64::new(u64::MAX),
         }
     }
@@ -64,15 +73,32 @@ impl Budget {
         self.store.allocated() + self.index_bytes.load(Ordering::Acquire) + OVERHEAD_BYTES
     }
 
+    /// Bytes used and promised.
+    pub(super) fn taken(&self) -> u64 {
+        // In this order: what passes from one to the other in between is counted twice, not never.
+        let reserved = self.reserved.load(Ordering::Acquire);
+        self.used() + reserved
+    }
+
     /// Bytes used, without those that are dead and about to be freed, and with those promised to writers.
     pub(super) fn committed(&self) -> u64 {
-        let used = self.used() + self.reserved.load(Ordering::Acquire);
-        used.saturating_sub(self.store.pending_bytes())
+        self.taken().saturating_sub(self.store.pending_bytes())
     }
 
     /// The hard limit as of now: the capacity, or less where the disk is nearly full.
     pub(super) fn limit(&self) -> u64 {
         self.capacity.min(self.disk_limit.load(Ordering::Acquire))
+    }
+
+    /// The limit for writers: where space only comes back by copying, the copies need room.
+    pub(super) fn writers_limit(&self) -> u64 {
+        let room = if self.store.punches_holes() { 0 } else { self.copy_room };
+        self.limit().saturating_sub(room)
+    }
+
+    /// Most bytes that could be promised at once if nothing were stored: what asks for more gets nothing evicted.
+    pub(super) fn most(&self) -> u64 {
+        self.writers_limit().saturating_sub(self.index_bytes.load(Ordering::Acquire) + OVERHEAD_BYTES)
     }
 
     /// True when the disk and not the capacity sets the limit.
@@ -82,12 +108,12 @@ impl Budget {
 
     /// From here on eviction works ahead of the writers.
     pub(super) fn high_mark(&self) -> u64 {
-        self.limit().saturating_sub(self.ahead())
+        self.writers_limit().saturating_sub(self.ahead())
     }
 
     /// Down to here eviction goes.
     pub(super) fn low_mark(&self) -> u64 {
-        self.limit().saturating_sub(2 * self.ahead())
+        self.writers_limit().saturating_sub(2 * self.ahead())
     }
 
     fn ahead(&self) -> u64 {
@@ -96,14 +122,21 @@ impl Budget {
 
     /// Promises `bytes` to a writer. `None` when that would pass the limit.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
-        let limit = self.limit();
-        let used = self.used();
-        let grant = |reserved: u64| {
-            let wanted = reserved.checked_add(bytes)?;
-            (used.checked_add(wanted)? <= limit).then_some(wanted)
-        };
-        let granted = self.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, grant);
-        granted.ok().map(|_| Reservation { reserved: Arc::clone(&self.reserved), bytes })
+        self.grant(bytes, self.writers_limit())
+    }
+
+    /// As [`Budget::reserve`], for a copy that will free more than it takes.
+    pub(super) fn reserve_copy(&self, bytes: u64) -> Option<Reservation> {
+        self.grant(bytes, self.limit())
+    }
+
+    fn grant(&self, bytes: u64, limit: u64) -> Option<Reservation> {
+        let _one_at_a_time = self.granting.lock();
+        if self.taken().checked_add(bytes)? > limit {
+            return None;
+        }
+        self.reserved.fetch_add(bytes, Ordering::AcqRel);
+        Some(Reservation { reserved: Arc::clone(&self.reserved), bytes })
     }
 
     /// Enlarges a reservation. False, and nothing changed, when that would pass the limit.

@@ -33,7 +33,8 @@ pub(super) fn with_reclaimable(state: &State, target: u64) -> u64 {
     target.saturating_add(thin).saturating_sub(state.store.pending_bytes())
 }
 
-/// Empties the segment with the least live part, where less than half of it is live. False when there is none.
+/// Empties the segment with the least live part, where less than half of it is live. False when there is none that
+/// could be freed by that.
 ///
 /// # Errors
 /// The disk's.
@@ -41,9 +42,11 @@ pub(super) fn empty_thinnest(state: &State) -> io::Result<bool> {
     let thin = candidates(state)
         .into_iter()
         .filter(|segment| segment.live_bytes() * 2 < segment.allocated())
+        // One that is empty already only waits for its readers.
+        .filter(|segment| !segment.is_hollow())
         .min_by_key(|segment| segment.live_bytes());
     let Some(segment) = thin else { return Ok(false) };
-    empty(state, &segment, || true)
+    empty(state, &segment, || true).map(|emptied| emptied && segment.is_hollow())
 }
 
 /// Empties segments that have become thin, a little at a time. `wake` ends it early.
@@ -58,10 +61,12 @@ pub(super) fn compact_some(state: &State, wake: &WakeUp) -> io::Result<()> {
         return Ok(());
     }
     thin.sort_unstable_by_key(|segment| segment.live_bytes());
-    let stop_at = thin.len() - TOLERATED;
-    for segment in &thin[..stop_at] {
+    thin.truncate(thin.len() - TOLERATED);
+    // Numbers and not handles: who holds a segment keeps its blocks.
+    let ids: Vec<u32> = thin.into_iter().map(|segment| segment.id()).collect();
+    for segment in ids.into_iter().filter_map(|id| state.store.segment(id)) {
         // A pause a record leaves the disk to the requests.
-        if !empty(state, segment, || wake.sleep(Duration::from_millis(1)))? {
+        if !empty(state, &segment, || wake.sleep(Duration::from_millis(1)))? {
             break;
         }
         state.metrics.compacted_segments.inc();
@@ -71,7 +76,7 @@ pub(super) fn compact_some(state: &State, wake: &WakeUp) -> io::Result<()> {
 
 fn candidates(state: &State) -> Vec<Arc<Segment>> {
     let mut segments = state.store.segments();
-    segments.retain(|segment| segment.kind() == Kind::Shared && segment.is_sealed());
+    segments.retain(|segment| segment.kind() == Kind::Shared && segment.is_sealed() && !segment.is_newer());
     segments
 }
 
@@ -88,7 +93,7 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
         else {
             continue;
         };
-        let Some(_reservation) = state.budget.reserve(state.options.disk_cost(&from)) else {
+        let Some(_reservation) = state.budget.reserve_copy(state.options.disk_cost(&from)) else {
             return Ok(false);
         };
         let Some(body) = read_whole(segment, &header, &from)? else {
@@ -96,13 +101,14 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
             continue;
         };
         drop(pin);
-        let to = state.store.append(&header, &[body])?;
-        if state.table.relocate(hash, header.sequence, from, to) {
-            state.release_replaced(hash, from);
+        let relocate = |to| (to, state.table.relocate(hash, header.sequence, from, to));
+        let (to, relocated) = state.store.append(&header, &[body], relocate)?;
+        if relocated {
+            state.store.release_replaced(from, hash.number());
         } else {
-            // Overwritten or deleted meanwhile: the copy must not bring it back.
+            // Deleted or replaced meanwhile: no start may find the copy.
             state.store.kill(&to)?;
-            state.store.release(to);
+            state.store.release(to, hash.number());
         }
         if !go_on() {
             return Ok(false);
@@ -110,6 +116,7 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
     }
     // The copies must be durable before the originals go.
     state.sync.run(|| state.store.sync())?;
+    state.store.release_hollow(segment);
     state.store.reclaim()?;
     Ok(true)
 }

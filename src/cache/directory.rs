@@ -9,9 +9,15 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 use super::error::OpenError;
+use crate::blobs::record::RECORD_VERSION;
+use crate::blobs::segment::SEGMENT_VERSION;
 
 /// Format of the directory that this build writes, and the newest that it opens.
-pub(super) const DIRECTORY_FORMAT: u32 = 1;
+pub const DIRECTORY_FORMAT: u32 = 1;
+
+/// Whoever raises a version that data depends on raises the directory's too: then an older larder refuses the directory
+/// instead of taking what it cannot read for damage.
+const _: () = assert!(DIRECTORY_FORMAT >= SEGMENT_VERSION && DIRECTORY_FORMAT >= RECORD_VERSION as u32);
 
 const FORMAT_FILE: &str = "format";
 const LOCK_FILE: &str = "lock";
@@ -51,18 +57,17 @@ impl DataDirectory {
             }
             Err(error) => return Err(io_error(error.into())),
         }
-        write_pid(&mut lock).map_err(io_error)?;
-        let found = read_format(path).map_err(io_error)?;
-        match found {
+        match read_format(path).map_err(io_error)? {
             Some(found) if found > DIRECTORY_FORMAT => {
                 return Err(OpenError::NewerFormat { path: shown(), found, known: DIRECTORY_FORMAT });
             }
             Some(_) => {}
             // New, or damaged: records carry versions of their own, so nothing depends on this file being whole.
             None => {
-                std::fs::write(path.join(FORMAT_FILE), format_text(DIRECTORY_FORMAT)).map_err(io_error)?
+                std::fs::write(path.join(FORMAT_FILE), format_text(DIRECTORY_FORMAT)).map_err(io_error)?;
             }
         }
+        write_pid(&mut lock).map_err(io_error)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 

@@ -32,15 +32,16 @@ pub(super) fn make_room(state: &State, bytes: u64) -> io::Result<Option<Reservat
     if let Some(reservation) = state.budget.reserve(bytes) {
         return Ok(Some(reservation));
     }
-    if bytes > state.budget.limit() || !state.is_ready() {
+    if bytes > state.budget.most() || !state.is_ready() {
         return Ok(None);
     }
     let _one_at_a_time = state.evicting.lock();
     let reason = if state.budget.disk_is_short() { "min_free_disk" } else { "capacity" };
+    let mut unusable = 0;
     for _ in 0..3 {
-        let target = state.budget.low_mark().saturating_sub(bytes);
+        let target = state.budget.low_mark().saturating_sub(bytes).saturating_sub(unusable);
         evict_down_to(state, target, reason)?;
-        free_whole_segments(state, state.budget.limit().saturating_sub(bytes))?;
+        free_whole_segments(state, state.budget.writers_limit().saturating_sub(bytes))?;
         if let Some(reservation) = state.budget.reserve(bytes) {
             return Ok(Some(reservation));
         }
@@ -50,6 +51,8 @@ pub(super) fn make_room(state: &State, bytes: u64) -> io::Result<Option<Reservat
         if let Some(reservation) = state.budget.reserve(bytes) {
             return Ok(Some(reservation));
         }
+        // What is dead and not free by now is still being read: it counts as freed and cannot be used.
+        unusable = state.store.pending_bytes();
     }
     Ok(None)
 }
@@ -77,7 +80,7 @@ fn evict_down_to(state: &State, target: u64, reason: &str) -> io::Result<()> {
         evictions.inc();
         evicted_bytes.inc_by(slot.location.disk_len());
         last_used = Some(slot.used_us);
-        state.bury(&slot);
+        state.forget(&slot);
     }
     if let Some(used_us) = last_used {
         state.metrics.last_evicted_age.set(gauge(now_us().saturating_sub(used_us) / 1_000_000));
@@ -91,7 +94,7 @@ fn free_whole_segments(state: &State, target: u64) -> io::Result<()> {
     if state.store.punches_holes() {
         return Ok(());
     }
-    while state.budget.used() > target {
+    while state.budget.taken() > target {
         if !compaction::empty_thinnest(state)? {
             break;
         }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-/// Buffer sizes. A response's chunk fits the second largest, a chunk with a record's header before it the largest.
-const SIZES: [usize; 5] = [4 << 10, 16 << 10, 64 << 10, CHUNK_BYTES, CHUNK_BYTES + (4 << 10)];
+/// Buffer sizes: a body that is read whole fits all but the largest, with its header; a chunk fits the largest.
+const SIZES: [usize; 4] = [4 << 10, 24 << 10, 68 << 10, CHUNK_BYTES];
 /// Largest part of a body that is read at once, in bytes.
 pub(super) const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of idle buffers of one size that are kept.
@@ -75,11 +75,11 @@ pub(super) struct Buffer {
 }
 
 impl BufferPool {
-    /// A buffer of at least `length` bytes; at most the largest size, which holds a chunk and a header.
+    /// A buffer of at least `length` bytes; at most the largest size.
     pub(super) fn take(&self, length: usize, permit: Option<FlightPermit>) -> Buffer {
         let size = SIZES.iter().position(|size| length <= *size).unwrap_or(SIZES.len() - 1);
         let bytes = self.idle[size].lock().pop().unwrap_or_else(|| vec![0; SIZES[size]]);
-        Buffer { bytes, size, pool: self.clone(), permit: permit }
+        Buffer { bytes, size, pool: self.clone(), permit }
     }
 }
 

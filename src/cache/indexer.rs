@@ -56,12 +56,22 @@ struct Cursor {
     block: u32,
 }
 
-/// Takes in everything that was stored before the call.
-pub(super) fn catch_up(indexer: &SharedIndexer) {
+/// Takes in everything that was stored before the call, and returns the index that has it.
+pub(super) fn catch_up(indexer: &SharedIndexer) -> Arc<dyn Index> {
     indexer.hurry.store(true, Ordering::Relaxed);
     let mut locked = indexer.indexer.lock();
     indexer.hurry.store(false, Ordering::Relaxed);
-    locked.pass(&|| Pace::Fast);
+    let mut index = locked.state.index();
+    // An index that is replaced in the middle has not seen what went into the one before. One that fails again and again
+    // has its listings incomplete rather than its callers waiting.
+    for _ in 0..3 {
+        locked.pass(&|| Pace::Fast);
+        let used = std::mem::replace(&mut index, locked.state.index());
+        if Arc::ptr_eq(&used, &index) {
+            break;
+        }
+    }
+    index
 }
 
 impl SharedIndexer {
@@ -121,30 +131,41 @@ impl Indexer {
         if !self.apply_paced(index, &dead, pace)? {
             return Ok(());
         }
-        let segments = self.state.store.segments();
-        self.cursors.retain(|id, _| segments.binary_search_by_key(id, |segment| segment.id()).is_ok());
-        for segment in &segments {
-            let cursor = self.cursors.get(&segment.id()).copied().unwrap_or_default();
+        // Numbers and not handles: who holds a segment keeps its blocks.
+        let ids: Vec<u32> = self.state.store.segments().iter().map(|segment| segment.id()).collect();
+        self.cursors.retain(|id, _| ids.binary_search(id).is_ok());
+        for id in ids {
+            let Some(segment) = self.state.store.segment(id) else { continue };
+            // Nothing is said of files of a newer larder, so that it takes them in itself.
+            if segment.is_newer() {
+                continue;
+            }
+            let cursor = self.cursors.get(&id).copied().unwrap_or_default();
             if cursor.block == u32::MAX {
                 continue;
             }
             // Asked before the headers are read: what is sealed by then has no more to come.
             let sealed = segment.is_sealed();
-            let (records, mut next) = match self.records_from(segment, cursor) {
+            let (records, mut next) = match self.records_from(&segment, cursor) {
                 Ok(found) => found,
                 // A segment that was freed meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error.into()),
             };
-            let live = |(header, block): &(RecordHeader, u32)| self.live_entry(segment, header, *block);
+            let live = |(header, block): &(RecordHeader, u32)| self.live_entry(id, header, *block);
             let puts: Vec<Change> = records.iter().filter_map(live).map(Change::Put).collect();
+            // A large body that is written and not yet published: a later round takes it in.
+            if segment.kind() == Kind::Solo && puts.is_empty() && segment.live_records() > 0 {
+                continue;
+            }
+            drop(segment);
             if !self.apply_paced(index, &puts, pace)? {
                 return Ok(());
             }
             if sealed {
                 next.block = u32::MAX;
             }
-            self.cursors.insert(segment.id(), next);
+            self.cursors.insert(id, next);
         }
         Ok(())
     }
@@ -179,8 +200,8 @@ impl Indexer {
         Ok((records, next))
     }
 
-    fn live_entry(&self, segment: &Segment, header: &RecordHeader, block: u32) -> Option<Entry> {
-        let location = header.location(segment.id(), block);
+    fn live_entry(&self, segment: u32, header: &RecordHeader, block: u32) -> Option<Entry> {
+        let location = header.location(segment, block);
         let found =
             self.state.table.peek(self.state.table.hash(&header.name), |slot| slot.location == location);
         let (_, true) = found? else { return None };

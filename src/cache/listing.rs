@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::Cache;
 use super::error::CacheError;
 use super::indexer::catch_up;
+use crate::blobs::{Pin, RecordHeader, replay};
 use crate::index::Entry;
+use crate::index::table::Slot;
 use crate::key::{Namespace, ObjectKey};
 use crate::object::{ETag, ObjectInfo};
 
@@ -35,19 +37,22 @@ impl Cache {
         let indexer = Arc::clone(self.workers.indexer());
         let (namespace, prefix, mut after) = (namespace.clone(), prefix.to_owned(), after.map(str::to_owned));
         let work = move || {
-            catch_up(&indexer);
+            let index = catch_up(&indexer);
             let mut rows = Vec::new();
             while rows.len() < limit {
                 let missing = limit - rows.len();
-                let index = state.index();
                 let page = index.list(&namespace, &prefix, after.as_deref(), missing);
                 let page = page.map_err(std::io::Error::other)?;
                 let last = page.len() < missing;
                 after = page.last().map(|entry| entry.name.key.as_str().to_owned()).or(after);
                 // The index runs behind: what the table does not have any more is gone.
                 let current = |entry: &Entry| {
-                    let found = state.table.peek(state.table.hash(&entry.name), |_| ());
-                    found.is_some_and(|(slot, ())| slot.sequence == entry.sequence)
+                    let hash = state.table.hash(&entry.name);
+                    let found = state.table.peek(hash, |slot| state.store.pin(&slot.location));
+                    found.is_some_and(|(slot, pin)| {
+                        slot.sequence == entry.sequence
+                            && (slot.verified || header_is_there(entry, &slot, pin))
+                    })
                 };
                 rows.extend(page.into_iter().filter(current).map(ListedObject::from));
                 if last {
@@ -60,6 +65,21 @@ impl Cache {
             tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?;
         Ok(listed?)
     }
+}
+
+/// Objects that this process has not read yet are looked at: the index may not have been told of a deletion right
+/// before the process before died.
+fn header_is_there(entry: &Entry, slot: &Slot, pin: Option<Pin>) -> bool {
+    let header = RecordHeader {
+        sequence: entry.sequence,
+        name: entry.name.clone(),
+        body_len: entry.location.body_len,
+        created_ms: entry.created_ms,
+        body_checksum: entry.body_checksum,
+    };
+    let there = |pin: Pin| replay::header_is_there(pin.segment(), &header, slot.location.block);
+    // What cannot be read is not there for a reader either.
+    pin.is_some_and(|pin| there(pin).unwrap_or(false))
 }
 
 impl From<Entry> for ListedObject {

@@ -10,9 +10,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::indexer::SharedIndexer;
+use super::repair;
 use super::state::State;
-use crate::blobs::segment::Kind;
-use crate::blobs::{BLOCK, Location, Segment, footer, replay};
+use crate::blobs::{Location, Segment};
 use crate::index::table::{Loaded, Slot};
 use crate::index::{Index, IndexError, MemoryIndex, Progress, Recency, SledIndex};
 use crate::key::ObjectName;
@@ -24,7 +24,7 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         .store
         .segments()
         .into_iter()
-        .filter(|segment| segment.is_sealed())
+        .filter(|segment| segment.is_sealed() && !left_alone(segment))
         .map(|segment| (segment.id(), segment))
         .collect();
     return_to_disk(state);
@@ -38,28 +38,33 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
     let from_index = state.table.objects();
     indexer.set_progress(&progress);
     let taken: HashMap<u32, u32> = progress.iter().map(|row| (row.segment, row.block)).collect();
-    let mut ids: Vec<&u32> = old.keys().collect();
-    ids.sort_unstable();
-    for id in ids {
-        let segment = &old[id];
-        let mut from = taken.get(id).copied().unwrap_or(0);
-        if segment.kind() == Kind::Solo && segment.live_records() == 0 {
-            // Dead since the index was last written, or never finished: found again to be freed.
-            from = 0;
-        }
-        if from < u32::MAX {
-            report(state, &old[id], replay_segment(state, &old[id], from));
-        }
-    }
+    repair::replay_all(state, &old, &taken);
+    set_ready(state);
+    old.values().for_each(|segment| state.store.release_hollow(segment));
+    // Numbers and not handles: who holds a segment keeps its blocks.
+    let ids: Vec<u32> = old.into_keys().collect();
+    state.update_gauges();
+    state.evict.ring();
+    let objects = state.table.objects();
+    let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(objects, from_index, segments = ids.len(), milliseconds, "ready");
+    repair::reconcile(state, &ids);
+}
+
+/// Says that everything that was stored before the start is found.
+pub(super) fn set_ready(state: &State) {
     state.table.finish_loading();
     state.store.set_loaded();
     state.ready.store(true, Ordering::Release);
     state.metrics.ready.set(1);
-    state.evict.ring();
-    let objects = state.table.objects();
-    let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(objects, from_index, segments = old.len(), milliseconds, "ready");
-    reconcile(state, &old);
+}
+
+/// True for a file of a newer larder: its bytes stay as they are for that one to read.
+pub(super) fn left_alone(segment: &Segment) -> bool {
+    if segment.is_newer() {
+        tracing::warn!(path = %segment.path().display(), "segment of a newer larder left alone");
+    }
+    segment.is_newer()
 }
 
 /// Opens the index on disk where it is not in use yet. True when it came into use by this.
@@ -116,8 +121,12 @@ fn remove_set_aside(state: &State) {
 fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Vec<Progress>, IndexError> {
     let index = state.index();
     let mut recency: HashMap<u64, Recency> = HashMap::new();
+    // Rows that an earlier process wrote for groups of its own may still be there: the latest use counts.
     index.load_recency(&mut |row| {
-        recency.insert(row.sequence, row);
+        let known = recency.entry(row.sequence).or_insert(row);
+        if known.used_us < row.used_us {
+            *known = row;
+        }
     })?;
     let mut progress = index.progress()?;
     // An index may be older than the segments, or of another directory: its word is taken for no other segment than
@@ -141,7 +150,7 @@ fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Ve
 }
 
 /// Takes a record into the table, or lets go of it where a newer one is known.
-fn take_in(
+pub(super) fn take_in(
     state: &State,
     segment: &Segment,
     name: &ObjectName,
@@ -154,103 +163,8 @@ fn take_in(
     let hash = state.table.hash(name);
     match state.table.insert_loaded(Slot { hash, sequence, location, used_us, hits, verified: false }) {
         Loaded::Added(None) => {}
-        Loaded::Added(Some(old)) => state.forget_replaced(hash, old.sequence, old.location),
+        Loaded::Added(Some(old)) => state.forget(&old),
         Loaded::Known => segment.remove_live(&location),
-        Loaded::Dead(current) if current == Some(sequence) => state.release_replaced(hash, location),
-        Loaded::Dead(_) => state.forget_replaced(hash, sequence, location),
-    }
-}
-
-/// Takes in the records of a segment from block `from` on, and ends a segment that was left without a footer.
-fn replay_segment(state: &State, segment: &Arc<Segment>, from: u32) -> io::Result<()> {
-    let found = replay::replay(segment, from)?;
-    state.metrics.damaged.inc_by(found.damaged);
-    for (header, block) in found.records.iter().filter(|(_, block)| *block >= from) {
-        let location = header.location(segment.id(), *block);
-        take_in(
-            state,
-            segment,
-            &header.name,
-            header.sequence,
-            location,
-            header.created_ms.saturating_mul(1000),
-            0,
-        );
-    }
-    if !found.had_footer && !found.records.is_empty() {
-        state.store.seal_replayed(segment, &found)?;
-    }
-    if found.records.is_empty() && segment.live_records() == 0 {
-        state.store.discard(segment);
-    }
-    Ok(())
-}
-
-/// Compares what the table has of each segment with the blocks the segment takes, and mends where they differ: the index
-/// may have lost entries, or have entries of records that were freed right before the process died.
-fn reconcile(state: &State, segments: &HashMap<u32, Arc<Segment>>) {
-    let mut blocks = HashMap::new();
-    for segment in segments.values().filter(|segment| segment.kind() == Kind::Shared) {
-        let _no_eviction_meanwhile = state.evicting.lock();
-        if let Err(error) = state.store.reclaim().and_then(|()| compare(state, segment, &mut blocks)) {
-            report(state, segment, Err(error));
-        }
-    }
-    let mut gone = Vec::new();
-    state.table.visit(|slot| {
-        let Some(Blocks { ranges, file_len }) = blocks.get(&slot.location.segment) else { return };
-        let offset = slot.location.offset();
-        if offset >= *file_len || !ranges.iter().any(|range| range.contains(&offset)) {
-            gone.push((*slot, offset >= *file_len));
-        }
-    });
-    for (slot, is_cut_off) in gone {
-        // Freeing a record leaves a hole and never shortens the file.
-        if is_cut_off {
-            state.drop_damaged(&slot, "the file ends before it");
-        } else {
-            state.drop_freed(&slot);
-        }
-    }
-}
-
-/// The parts of a file that have blocks.
-struct Blocks {
-    ranges: Vec<std::ops::Range<u64>>,
-    file_len: u64,
-}
-
-fn compare(state: &State, segment: &Arc<Segment>, blocks: &mut HashMap<u32, Blocks>) -> io::Result<()> {
-    if state.store.segment(segment.id()).is_none() {
-        return Ok(());
-    }
-    let expected = BLOCK + segment.live_bytes() + segment.with_file(footer::disk_len)?;
-    if segment.allocated() == expected {
-        return Ok(());
-    }
-    if segment.allocated() < expected {
-        let found = segment.with_file(|file| {
-            Ok(Blocks { ranges: replay::data_ranges(file)?, file_len: file.metadata()?.len() })
-        })?;
-        blocks.insert(segment.id(), found);
-    }
-    for (header, block) in replay::replay(segment, u32::MAX)?.records {
-        let hash = state.table.hash(&header.name);
-        let known = state.table.peek(hash, |_| ());
-        let location = header.location(segment.id(), block);
-        let is_known = known.is_some_and(|(slot, ())| slot.location == location);
-        // What is there and has a newer version is dead: the process died before it was freed.
-        if !is_known && replay::header_is_there(segment, &header, block)? {
-            let used_us = header.created_ms.saturating_mul(1000);
-            take_in(state, segment, &header.name, header.sequence, location, used_us, 0);
-        }
-    }
-    Ok(())
-}
-
-fn report(state: &State, segment: &Segment, result: io::Result<()>) {
-    if let Err(error) = result {
-        state.metrics.store_errors.with_label_values(&["read"]).inc();
-        tracing::warn!(segment = segment.id(), %error, "segment could not be read");
+        Loaded::Dead => state.store.release(location, hash.number()),
     }
 }

@@ -14,8 +14,7 @@ use twox_hash::XxHash3_128;
 use super::error::CacheError;
 use super::flight::{Buffer, CHUNK_BYTES, FlightPermit};
 use super::state::{HotObject, State};
-use crate::blobs::record::is_freed;
-use crate::blobs::{Location, Pin, RecordView, replay};
+use crate::blobs::{FilePart, Location, Pin, RecordView, replay};
 use crate::config::Verify;
 use crate::index::table::Slot;
 use crate::key::ObjectName;
@@ -23,18 +22,23 @@ use crate::object::{ETag, ObjectInfo};
 
 /// The key whose reads are never refused: without an answer to it sccache does not start (its start-up probe).
 pub(super) const PROBE: &str = ".sccache_check";
-/// Largest body that the memory tier takes.
-const HOT_BYTES: u64 = 128 << 10;
+/// Bodies up to this many bytes are read together with their header, and go into the memory tier; larger ones are read, or
+/// sent from their file, in parts.
+const WHOLE_BYTES: u64 = 64 << 10;
+
+/// What the kernel reads ahead of a sequential reader by default.
+const READ_AHEAD_BYTES: usize = 128 << 10;
 
 /// A found object. It can be read to its end even when it is deleted or evicted meanwhile.
 pub struct Object {
     info: ObjectInfo,
-    /// The body's first bytes; all of it where it is small.
-    first: Bytes,
+    /// All of a small body.
+    whole: Bytes,
+    /// Where to read a larger one.
     rest: Option<Rest>,
 }
 
-/// What is needed to read on behind the first bytes.
+/// What is needed to read a body that is not in memory.
 struct Rest {
     state: Arc<State>,
     pin: Arc<Pin>,
@@ -42,12 +46,39 @@ struct Rest {
     _permit: FlightPermit,
 }
 
+/// A part of a body.
+pub enum BodyPart {
+    /// Its bytes.
+    Bytes(Bytes),
+    /// Where its bytes lie.
+    File(FilePart),
+}
+
+impl BodyPart {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(part) => part.len() as u64,
+        }
+    }
+
+    /// True when it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// A body being read, in chunks of at most 256 KiB.
 pub struct ObjectBody {
-    first: Bytes,
-    /// The part of the body that is neither handed out nor in `first`.
+    whole: Bytes,
+    /// The part of the body that is neither handed out nor in `whole`.
     range: Range<u64>,
     rest: Option<Rest>,
+    /// Longest part of a file to hand out; 0: bytes are asked for.
+    file_part: usize,
 }
 
 impl Object {
@@ -58,44 +89,70 @@ impl Object {
     }
 
     pub(super) fn in_memory(hot: HotObject) -> Self {
-        Self { info: hot.info, first: hot.body, rest: None }
+        Self { info: hot.info, whole: hot.body, rest: None }
     }
 
     /// Its body, or the part of it that `range` names: bytes, cut to the object's length.
     #[must_use]
     pub fn into_body(self, range: Range<u64>) -> ObjectBody {
-        let range = range.start..range.end.min(self.info.length);
-        let have = self.first.len() as u64;
-        let cut = |at: u64| usize::try_from(at.min(have)).unwrap_or(self.first.len());
-        let first =
-            if range.is_empty() { Bytes::new() } else { self.first.slice(cut(range.start)..cut(range.end)) };
-        let range = range.start.max(have)..range.end;
-        let rest = self.rest.filter(|_| !range.is_empty());
-        ObjectBody { first, range, rest }
+        let range = range.start.min(self.info.length)..range.end.min(self.info.length);
+        if self.rest.is_some() {
+            return ObjectBody { whole: Bytes::new(), range, rest: self.rest, file_part: 0 };
+        }
+        let cut = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.whole.len());
+        let whole =
+            if range.is_empty() { Bytes::new() } else { self.whole.slice(cut(range.start)..cut(range.end)) };
+        ObjectBody { whole, range: 0..0, rest: None, file_part: 0 }
     }
 }
 
 impl ObjectBody {
+    /// Asks for parts of the file, of at most `longest` bytes each, instead of bytes, where the body is not in memory.
+    #[must_use]
+    pub fn in_file_parts(mut self, longest: usize) -> Self {
+        self.file_part = longest;
+        self
+    }
+
     /// Bytes not yet handed out.
     #[must_use]
     pub fn remaining(&self) -> u64 {
-        self.first.len() as u64 + self.range.end.saturating_sub(self.range.start)
+        self.whole.len() as u64 + self.range.end.saturating_sub(self.range.start)
     }
 
-    /// The next chunk; `None` at the end.
+    /// The next part; `None` at the end.
+    ///
+    /// # Errors
+    /// `Io`: the body cannot be completed.
+    pub async fn next_part(&mut self) -> Result<Option<BodyPart>, CacheError> {
+        let left = self.range.end.saturating_sub(self.range.start);
+        let Some(rest) = self.rest.as_ref().filter(|_| self.file_part > 0 && left > 0) else {
+            return Ok(self.next_chunk().await?.map(BodyPart::Bytes));
+        };
+        let length = usize::try_from(left).unwrap_or(self.file_part).min(self.file_part);
+        let offset = rest.location.body_offset() + self.range.start;
+        // What is sent from a file is not waited for by a thread that serves requests: it must be in memory by then.
+        if !is_cached(&rest.pin, offset, length)? {
+            fetch(&rest.pin, offset, length).await?;
+        }
+        self.range.start += length as u64;
+        Ok(Some(BodyPart::File(FilePart::new(Arc::clone(&rest.pin), offset, length))))
+    }
+
+    /// The next chunk of bytes; `None` at the end.
     ///
     /// # Errors
     /// `Io`: the body cannot be completed.
     pub async fn next_chunk(&mut self) -> Result<Option<Bytes>, CacheError> {
-        if !self.first.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.first)));
+        if !self.whole.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.whole)));
         }
         let left = self.range.end.saturating_sub(self.range.start);
         let Some(rest) = self.rest.as_mut().filter(|_| left > 0) else { return Ok(None) };
         let want = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
         // The body's own permit covers two chunks: one being written to the client, one being read.
         let buffer = rest.state.buffers.take(want, None);
-        let offset = u64::from(rest.location.header_len) + rest.location.offset() + self.range.start;
+        let offset = rest.location.body_offset() + self.range.start;
         let (buffer, read) = read_some(&rest.pin, buffer, want, offset).await?;
         self.range.start += read as u64;
         Ok(Some(Bytes::from_owner(buffer).slice(..read)))
@@ -114,26 +171,28 @@ pub(super) async fn open(
         return Ok(None);
     };
     let location = slot.location;
-    let large = location.body_len > CHUNK_BYTES as u64;
-    let in_flight = if large { 2 * CHUNK_BYTES as u64 } else { location.record_len() };
+    let large = location.body_len > WHOLE_BYTES;
+    let in_flight = location.record_len().min(2 * CHUNK_BYTES as u64);
     let mut permit = state.flight.take(in_flight);
     if permit.is_none() && name.key.last_segment() != PROBE {
         state.metrics.refused.with_label_values(&["memory"]).inc();
         return Err(CacheError::Overloaded);
     }
-    let first_len = usize::from(location.header_len) + capped(location.body_len);
+    let header_len = usize::from(location.header_len);
+    let with_body = header_len + usize::try_from(location.body_len).unwrap_or(usize::MAX);
+    let first_len = if large { header_len } else { with_body };
     let pin = Arc::new(pin);
     let first_permit = if large { None } else { permit.take() };
     let buffer = state.buffers.take(first_len, first_permit);
     let Some(buffer) = read_start(state, &slot, &pin, buffer, first_len).await? else { return Ok(None) };
 
     let Some((info, checksum)) = parse(&buffer.as_ref()[..first_len], &pin, name, &slot) else {
-        drop_unparsed(state, &slot, buffer.as_ref());
+        state.drop_unreadable(&slot, &pin, &buffer.as_ref()[..usize::from(location.header_len)]);
         return Ok(None);
     };
-    let first = Bytes::from_owner(buffer).slice(usize::from(location.header_len)..first_len);
+    let whole = Bytes::from_owner(buffer).slice(header_len..first_len);
     if !slot.verified || state.options.verify == Verify::Always {
-        if !body_is_whole(&pin, location, &first, checksum).await? {
+        if !body_is_whole(&pin, location, &whole, checksum).await? {
             state.drop_damaged(&slot, "body");
             return Ok(None);
         }
@@ -141,8 +200,8 @@ pub(super) async fn open(
     }
     let rest =
         large.then(|| Rest { state: Arc::clone(state), pin, location, _permit: permit.unwrap_or_default() });
-    warm(state, &slot, info, &first);
-    Ok(Some(Object { info, first, rest }))
+    warm(state, &slot, info, &whole);
+    Ok(Some(Object { info, whole, rest }))
 }
 
 /// Reads and checks the header alone.
@@ -161,23 +220,14 @@ pub(super) async fn open_header(
     let Some(buffer) = read_start(state, &slot, &pin, buffer, header_len).await? else { return Ok(None) };
     let parsed = parse(&buffer.as_ref()[..header_len], &pin, name, &slot);
     if parsed.is_none() {
-        drop_unparsed(state, &slot, buffer.as_ref());
+        state.drop_unreadable(&slot, &pin, &buffer.as_ref()[..header_len]);
     }
     Ok(parsed.map(|(info, _)| info))
 }
 
-/// Drops a record whose header, at the start of `bytes`, is not what the table says.
-fn drop_unparsed(state: &State, slot: &Slot, bytes: &[u8]) {
-    if is_freed(bytes) {
-        state.drop_freed(slot);
-    } else {
-        state.drop_damaged(slot, "header");
-    }
-}
-
 /// Puts a small object that was read before into the memory tier.
 fn warm(state: &State, slot: &Slot, info: ObjectInfo, body: &Bytes) {
-    if state.options.memory_tier > 0 && slot.hits > 1 && info.length <= HOT_BYTES {
+    if state.options.memory_tier > 0 && slot.hits > 1 && info.length <= WHOLE_BYTES {
         // A copy of its own: the buffer belongs to the pool and is larger than the body.
         let body = Bytes::copy_from_slice(body);
         state.memory_tier.insert(slot.sequence, HotObject { info, body });
@@ -288,6 +338,27 @@ async fn body_is_whole(
     Ok(found == Some(checksum))
 }
 
-fn capped(body_len: u64) -> usize {
-    usize::try_from(body_len).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES)
+/// True when the page cache seems to have these bytes: it is asked for one byte in every read-ahead window.
+fn is_cached(pin: &Pin, offset: u64, length: usize) -> io::Result<bool> {
+    let last = std::iter::once(length - 1);
+    for at in (0..length).step_by(READ_AHEAD_BYTES).chain(last) {
+        if pin.read_cached(&mut [0], offset + at as u64)? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Reads these bytes into the page cache.
+async fn fetch(pin: &Arc<Pin>, offset: u64, length: usize) -> io::Result<()> {
+    let pin = Arc::clone(pin);
+    let read = move || {
+        let mut buffer = vec![0; READ_AHEAD_BYTES.min(length)];
+        for at in (0..length).step_by(READ_AHEAD_BYTES) {
+            let part = &mut buffer[..READ_AHEAD_BYTES.min(length - at)];
+            pin.file()?.read_exact_at(part, offset + at as u64)?;
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::signal::WakeUp;
 use super::state::State;
-use crate::blobs::record::is_freed;
 use crate::blobs::{RecordView, replay};
 use crate::index::Table;
 use crate::index::table::Slot;
@@ -36,18 +35,26 @@ pub(super) fn scrub(state: &State, wake: &WakeUp) -> bool {
 
 fn check(state: &State, slot: &Slot) {
     let location = slot.location;
-    let Some((_, Some(pin))) = state.table.peek(slot.hash, |_| state.store.pin(&location)) else { return };
-    let mut header = vec![0; usize::from(location.header_len)];
+    // The batch may be minutes old: only a record that is still current, and still there, can be judged.
+    let pin = state.table.peek(slot.hash, |now| {
+        (now.sequence == slot.sequence && now.location == location).then(|| state.store.pin(&location))
+    });
+    let Some((_, Some(pin))) = pin else { return };
+    let Some(pin) = pin else { return state.drop_damaged(slot, "segment missing") };
     let whole = pin.file().and_then(|file| {
+        let mut header = vec![0; usize::from(location.header_len)];
         std::os::unix::fs::FileExt::read_exact_at(file, &mut header, location.offset())?;
-        let view = RecordView::parse(&header, pin.segment().salt(), Some(location.block));
+        let Some(view) = RecordView::parse(&header, pin.segment().salt(), Some(location.block)) else {
+            state.drop_unreadable(slot, &pin, &header);
+            return Ok(None);
+        };
         let found = replay::body_checksum(file, location.body_offset(), location.body_len)?;
-        Ok(view.is_some_and(|view| found == Some(view.body_checksum())))
+        Ok(Some(found == Some(view.body_checksum())))
     });
     match whole {
-        Ok(true) => state.table.set_verified(slot.hash, slot.sequence),
-        Ok(false) if is_freed(&header) => state.drop_freed(slot),
-        Ok(false) => state.drop_damaged(slot, "found by the scrub"),
+        Ok(Some(true)) => state.table.set_verified(slot.hash, slot.sequence),
+        Ok(Some(false)) => state.drop_damaged(slot, "found by the scrub"),
+        Ok(None) => {}
         Err(error) => {
             tracing::warn!(segment = location.segment, %error, "record could not be read");
             state.drop_damaged(slot, "unreadable");

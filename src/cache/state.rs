@@ -14,7 +14,7 @@ use super::budget::Budget;
 use super::directory::DataDirectory;
 use super::flight::{BufferPool, FlightBudget};
 use super::signal::{SyncSignal, WakeUp};
-use crate::blobs::{Location, SegmentStore};
+use crate::blobs::{Location, Pin, SegmentStore, record, replay};
 use crate::config::Durability;
 use crate::index::table::{NameHash, Slot};
 use crate::index::{Index, Table};
@@ -44,7 +44,6 @@ pub(super) type MemoryTier = quick_cache::sync::Cache<u64, HotObject, ByBytes>;
 /// What all parts of a cache share.
 pub(super) struct State {
     pub(super) options: CacheOptions,
-    pub(super) directory: DataDirectory,
     pub(super) store: SegmentStore,
     pub(super) table: Table,
     /// Replaced as a whole when an engine fails.
@@ -65,6 +64,8 @@ pub(super) struct State {
     sequence: AtomicU64,
     started: Instant,
     slow_until_ms: AtomicU64,
+    /// Last, so that its lock goes when all else is closed: fields are dropped in this order.
+    pub(super) directory: DataDirectory,
 }
 
 /// An append slower than this is a disk that makes writers wait; for a while none is done on a request's thread.
@@ -79,7 +80,8 @@ impl State {
         index: Arc<dyn Index>,
         metrics: Metrics,
     ) -> Self {
-        let budget = Budget::new(options.capacity, options.min_free_disk, store.clone());
+        let budget =
+            Budget::new(options.capacity, options.min_free_disk, options.segment_size(), store.clone());
         // Segment numbers only grow, so numbers that start from the next one are above any that was ever used; 36 bits
         // below it last for 68 thousand million writes by one process.
         let first_sequence = u64::from(store.next_segment_id()) << 36;
@@ -120,73 +122,60 @@ impl State {
         Arc::clone(&self.index.read())
     }
 
-    /// Lets go of an object that the table no longer has, of the versions before it, too: with the newest one gone, a
-    /// start after a crash must not take one of those for the current one.
-    pub(super) fn bury(&self, slot: &Slot) {
-        if let Err(error) = self.store.kill_replaced(slot.hash.0) {
-            self.kill_failed(&error);
-        }
-        self.forget(slot.sequence, slot.location);
+    /// Lets go of an object that the table no longer has, and of the versions before it: with the newest one gone, a start
+    /// after a crash must not take one of those for the current one.
+    pub(super) fn forget(&self, gone: &Slot) {
+        self.kill_replaced(gone.hash);
+        self.dead.lock().push(gone.sequence);
+        self.store.release(gone.location, gone.hash.number());
     }
 
-    /// Lets go of a record that the table no longer points at.
-    pub(super) fn forget(&self, sequence: u64, location: Location) {
-        self.dead.lock().push(sequence);
-        self.store.release(location);
-    }
-
-    /// Lets go of a record that a newer one of the same object replaced. It is made unreadable before the newer one is
-    /// acknowledged: otherwise it could come back after a crash, once the newer one is deleted or evicted.
-    pub(super) fn forget_replaced(&self, hash: NameHash, sequence: u64, location: Location) {
-        match self.options.durability {
-            Durability::Periodic => {
-                if let Err(error) = self.store.kill(&location) {
-                    self.kill_failed(&error);
-                }
-                self.forget(sequence, location);
-            }
-            // The newer one is not durable yet; the sync that makes it so kills the older one.
-            Durability::Commit => {
-                self.dead.lock().push(sequence);
-                self.release_replaced(hash, location);
-            }
-        }
-    }
-
-    /// Frees a record's blocks once the record that replaced it is durable.
-    pub(super) fn release_replaced(&self, hash: NameHash, location: Location) {
-        self.store.release_replaced(location, hash.0);
+    /// Lets go of a record that a newer one of the same object replaced.
+    pub(super) fn forget_replaced(&self, old: &Slot) {
+        self.dead.lock().push(old.sequence);
+        self.store.release_replaced(old.location, old.hash.number());
         // The newer one may have been removed before this one was known to be replaced.
-        if self.table.peek(hash, |_| ()).is_none()
-            && let Err(error) = self.store.kill_replaced(hash.0)
-        {
-            self.kill_failed(&error);
+        if self.table.peek(old.hash, |_| ()).is_none() {
+            self.kill_replaced(old.hash);
         }
     }
 
-    /// Where a record cannot be made unreadable it is still freed later; only a crash before that brings it back.
-    fn kill_failed(&self, error: &io::Error) {
-        self.metrics.store_errors.with_label_values(&["write"]).inc();
-        tracing::warn!(%error, "a dead record could not be marked as such");
-    }
-
-    /// Drops a record that was freed right before the process before this one died, too late for the index to hear of
-    /// it. That is no damage.
-    pub(super) fn drop_freed(&self, slot: &Slot) {
-        if let Some(slot) = self.table.remove_record(slot) {
-            self.bury(&slot);
+    /// Where a record cannot be made unreadable it is still freed; only a crash before that brings it back.
+    fn kill_replaced(&self, hash: NameHash) {
+        if let Err(error) = self.store.kill_replaced(hash.number()) {
+            self.metrics.store_errors.with_label_values(&["write"]).inc();
+            tracing::warn!(%error, "a dead record could not be marked as such");
         }
     }
 
-    /// Drops a record that turned out to be damaged. Nothing happens when it was removed in the meantime: then it was
-    /// not damaged but gone.
+    /// Drops a record that turned out to be damaged. Nothing happens when it was removed or moved in the meantime: then
+    /// it was not damaged but gone.
     pub(super) fn drop_damaged(&self, slot: &Slot, what: &str) {
-        if let Some(slot) = self.table.remove_record(slot) {
+        if self.drop_dead(slot) {
             let Location { segment, block, .. } = slot.location;
             tracing::warn!(segment, block, sequence = slot.sequence, what, "damaged record dropped");
             self.metrics.damaged.inc();
-            self.bury(&slot);
         }
+    }
+
+    /// Drops a record that cannot be read because of its header: deleted, and perhaps freed, right before the process
+    /// died, where the index on disk was not told any more; or else damaged.
+    pub(super) fn drop_unreadable(&self, slot: &Slot, pin: &Pin, header: &[u8]) {
+        let freed = || pin.file().and_then(|file| replay::is_hole(file, slot.location.offset()));
+        if record::is_dead(header) || freed().unwrap_or(false) {
+            self.drop_dead(slot);
+        } else {
+            self.drop_damaged(slot, "header");
+        }
+    }
+
+    /// Drops a record unless it was removed or moved in the meantime. True when it was dropped.
+    pub(super) fn drop_dead(&self, slot: &Slot) -> bool {
+        let removed = self.table.remove_record(slot);
+        if removed {
+            self.forget(slot);
+        }
+        removed
     }
 
     /// Waits until everything written so far is durable, where the configuration asks for that.

@@ -168,29 +168,31 @@ impl Upload {
         if let Some(declared) = self.options.declared_length.filter(|declared| *declared != self.received) {
             return Err(CacheError::LengthMismatch { declared, received: self.received });
         }
-        let sequence = self.state.next_sequence();
-        let (header, location) = if self.solo.is_some() {
+        let (header, created) = if self.solo.is_some() {
             self.write_chunks().await?;
-            let writer = self.take_idle_solo().await?;
-            let finished = blocking(move || writer.finish(sequence, now_ms())).await;
-            finished.map_err(|error| self.write_failed(error))?
+            let (writer, publication) = (self.take_idle_solo().await?, self.publication());
+            blocking(move || {
+                let (header, location) = writer.finish(publication.sequence, now_ms())?;
+                let published = publication.insert(location);
+                Ok(publication.settle(header, location, published))
+            })
+            .await
         } else {
-            self.append(sequence).await?
-        };
-        let hash = self.state.table.hash(&self.name);
-        let created = publish(&self.state, hash, sequence, location, self.options.precondition)?;
+            self.append().await
+        }
+        .map_err(|error| self.write_failed(error))??;
         self.state.committed().await?;
         let info = ObjectInfo {
             length: header.body_len,
             etag: ETag(header.body_checksum),
             created_ms: header.created_ms,
-            sequence,
+            sequence: header.sequence,
         };
         Ok(Stored { info, created })
     }
 
-    async fn append(&mut self, sequence: u64) -> Result<(RecordHeader, Location), CacheError> {
-        let body = std::mem::take(&mut self.chunks);
+    async fn append(&mut self) -> io::Result<Published> {
+        let (body, publication) = (std::mem::take(&mut self.chunks), self.publication());
         let (name, body_len, state) = (self.name.clone(), self.received, Arc::clone(&self.state));
         let work = move || {
             let body_checksum = match &body[..] {
@@ -201,24 +203,35 @@ impl Upload {
                     hasher.finish_128()
                 }
             };
+            let sequence = publication.sequence;
             let header = RecordHeader { sequence, name, body_len, created_ms: now_ms(), body_checksum };
             let began = Instant::now();
-            let location = match state.store.append(&header, &body) {
+            let publish = |location| (location, publication.insert(location));
+            let (location, published) = match state.store.append(&header, &body, publish) {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     evict::relieve_disk(&state, 2 * state.options.disk_cost_of(body_len))?;
-                    state.store.append(&header, &body)?
+                    state.store.append(&header, &body, publish)?
                 }
                 other => other?,
             };
             state.note_append(began.elapsed());
-            Ok((header, location))
+            Ok(publication.settle(header, location, published))
         };
-        let appended = if self.received <= INLINE_BYTES && self.state.appends_are_quick() {
+        if self.received <= INLINE_BYTES && self.state.appends_are_quick() {
             work()
         } else {
             blocking(work).await
-        };
-        appended.map_err(|error| self.write_failed(error))
+        }
+    }
+
+    fn publication(&mut self) -> Publication {
+        Publication {
+            hash: self.state.table.hash(&self.name),
+            sequence: self.state.next_sequence(),
+            precondition: self.options.precondition,
+            _room: (self.reservation.take(), std::mem::take(&mut self.permit)),
+            state: Arc::clone(&self.state),
+        }
     }
 
     /// Makes the reservation cover a body of `length` bytes.
@@ -291,13 +304,17 @@ impl Upload {
     }
 
     async fn take_idle_solo(&mut self) -> Result<Box<SoloWriter>, CacheError> {
-        match self.solo.take() {
-            Some(Solo::Idle(writer)) => Ok(writer),
+        // Waited for in place: an upload that is dropped meanwhile still knows of the write.
+        let written = match &mut self.solo {
             Some(Solo::Writing(task)) => {
-                let written = task.await.map_err(io::Error::other).and_then(|written| written);
-                written.map_err(|error| self.write_failed(error))
+                Some(task.await.map_err(io::Error::other).and_then(|written| written))
             }
-            None => Err(io::Error::other("the upload has failed before").into()),
+            _ => None,
+        };
+        match (self.solo.take(), written) {
+            (_, Some(written)) => written.map_err(|error| self.write_failed(error)),
+            (Some(Solo::Idle(writer)), None) => Ok(writer),
+            _ => Err(io::Error::other("the upload has failed before").into()),
         }
     }
 
@@ -313,42 +330,72 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // A write under way cannot be stopped; its room stays taken until its file is gone.
-        if let (Some(Solo::Writing(task)), Ok(runtime)) =
-            (self.solo.take(), tokio::runtime::Handle::try_current())
-        {
-            let held = (self.reservation.take(), std::mem::take(&mut self.permit));
-            runtime.spawn(async move {
-                drop(task.await);
-                drop(held);
-            });
-        }
+        // A write under way cannot be stopped, and removing a large file takes time: both happen elsewhere, and the room
+        // stays taken until the file is gone.
+        let (Some(solo), Ok(runtime)) = (self.solo.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let held = (self.reservation.take(), std::mem::take(&mut self.permit));
+        runtime.spawn(async move {
+            let writer = match solo {
+                Solo::Idle(writer) => Some(writer),
+                Solo::Writing(task) => task.await.ok().and_then(Result::ok),
+            };
+            let removed = tokio::task::spawn_blocking(move || drop(writer)).await;
+            drop((removed, held));
+        });
     }
 }
 
-/// Makes a written record the current one of its object. True when there was none before.
-fn publish(
-    state: &State,
+/// Makes a written record the current one of its object. It travels with the write: a record that is on disk gets
+/// published or let go even when the client has left and nobody waits for the outcome.
+struct Publication {
+    state: Arc<State>,
     hash: NameHash,
     sequence: u64,
-    location: Location,
     precondition: Precondition,
-) -> Result<bool, CacheError> {
-    match state.table.insert(hash, sequence, location, precondition) {
-        Ok(Inserted::Created) => Ok(true),
-        Ok(Inserted::Replaced(old)) => {
-            state.forget_replaced(hash, old.sequence, old.location);
-            Ok(false)
-        }
-        Ok(Inserted::Superseded) => {
-            state.forget_replaced(hash, sequence, location);
-            Ok(false)
-        }
-        Err(_) => {
-            // The record must not be found by a later start either.
-            state.store.kill(&location)?;
-            state.forget(sequence, location);
-            Err(CacheError::PreconditionFailed)
+    /// Given back once the record's blocks are counted.
+    _room: (Option<Reservation>, FlightPermit),
+}
+
+/// The record's header, and whether there was no object of its name before.
+type Published = Result<(RecordHeader, bool), CacheError>;
+
+impl Publication {
+    /// Makes the record the current one of its object, where the precondition allows.
+    fn insert(&self, location: Location) -> Result<Inserted, Precondition> {
+        self.state.table.insert(self.hash, self.sequence, location, self.precondition)
+    }
+
+    /// Lets go of what the record replaced, or of the record itself where it did not become the current one.
+    fn settle(
+        self,
+        header: RecordHeader,
+        location: Location,
+        inserted: Result<Inserted, Precondition>,
+    ) -> Published {
+        let Self { state, hash, sequence, .. } = &self;
+        let release = || {
+            state.dead.lock().push(*sequence);
+            state.store.release(location, hash.number());
+        };
+        match inserted {
+            Ok(Inserted::Created) => Ok((header, true)),
+            Ok(Inserted::Replaced(old)) => {
+                state.forget_replaced(&old);
+                Ok((header, false))
+            }
+            Ok(Inserted::Superseded) => {
+                release();
+                Ok((header, false))
+            }
+            Err(_) => {
+                // The record must not be found by a later start either.
+                let killed = state.store.kill(&location);
+                release();
+                killed?;
+                Err(CacheError::PreconditionFailed)
+            }
         }
     }
 }

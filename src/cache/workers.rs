@@ -45,6 +45,10 @@ impl Workers {
             threads: Mutex::default(),
             finished: AtomicBool::new(false),
         };
+        if state.store.segments().is_empty() {
+            // A new cache has nothing to load; its first client need not wait for the index to open.
+            loader::set_ready(state);
+        }
         let shared = Arc::clone(state);
         workers.spawn("larder-sync", move || sync_loop(&shared))?;
         let shared = Arc::clone(state);

@@ -5,14 +5,14 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Response, StatusCode, Uri, header};
+use axum::http::{Response, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus::TextEncoder;
 
-use super::refusal;
 use crate::cache::Cache;
 use crate::metrics::Metrics;
+use crate::protocol::error::{ErrorCode, Refusal};
 
 #[derive(Clone)]
 struct Pages {
@@ -40,22 +40,23 @@ async fn ready(State(pages): State<Pages>) -> Response<Body> {
         return "ready\n".into_response();
     }
     let text = "the index is still being loaded, ask again shortly";
-    refusal::text(StatusCode::SERVICE_UNAVAILABLE, "not_ready", text)
+    Refusal::new(ErrorCode::NotReady, text).into_response()
 }
 
 async fn render(State(pages): State<Pages>) -> Response<Body> {
+    pages.cache.update_gauges();
     match TextEncoder::new().encode_to_string(&pages.metrics.registry().gather()) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics could not be written as text");
-            refusal::text(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the metrics could not be written")
+            Refusal::new(ErrorCode::Internal, "the metrics could not be written").into_response()
         }
     }
 }
 
 async fn unknown(uri: Uri) -> Response<Body> {
     let text = format!("there is no page {}; there are /-/healthy, /-/ready and /metrics", uri.path());
-    refusal::text(StatusCode::NOT_FOUND, "not_found", &text)
+    Refusal::new(ErrorCode::NotFound, text).into_response()
 }
 
 #[cfg(test)]

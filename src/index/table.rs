@@ -22,7 +22,18 @@ use crate::object::Precondition;
 /// Identifies an object: a keyed 128-bit hash of its name. The key is new in every process, so that nobody can
 /// prepare two names that meet; the record's own header is compared besides.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct NameHash(pub u128);
+pub struct NameHash {
+    high: u64,
+    low: u64,
+}
+
+impl NameHash {
+    /// The hash as one number.
+    #[must_use]
+    pub fn number(self) -> u128 {
+        u128::from(self.high) << 64 | u128::from(self.low)
+    }
+}
 
 /// What the table knows of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,9 +70,8 @@ pub enum Loaded {
     Added(Option<Slot>),
     /// It was known already.
     Known,
-    /// It is dead: the record of this sequence number is current, or the object was deleted meanwhile. A copy of a
-    /// record, which compaction makes, has the number of its original.
-    Dead(Option<u64>),
+    /// A newer record is known, or the object was deleted meanwhile: it is dead.
+    Dead,
 }
 
 /// The table.
@@ -104,7 +114,8 @@ impl Table {
         hasher.write(name.namespace.as_str().as_bytes());
         hasher.write_u8(0);
         hasher.write(name.key.as_str().as_bytes());
-        NameHash(hasher.finish128().as_u128())
+        let hash = hasher.finish128();
+        NameHash { high: hash.h1, low: hash.h2 }
     }
 
     /// Number of objects.
@@ -174,11 +185,11 @@ impl Table {
     pub fn insert_loaded(&self, slot: Slot) -> Loaded {
         let loaded = self.with_shard(slot.hash, |shard| {
             if shard.was_deleted(slot.hash) {
-                return Loaded::Dead(None);
+                return Loaded::Dead;
             }
             match shard.find(slot.hash) {
                 Some(known) if known.location == slot.location => Loaded::Known,
-                Some(known) if known.sequence >= slot.sequence => Loaded::Dead(Some(known.sequence)),
+                Some(known) if known.sequence >= slot.sequence => Loaded::Dead,
                 known => {
                     shard.remove(slot.hash);
                     shard.insert_newest(slot);
@@ -219,14 +230,18 @@ impl Table {
         Ok(removed)
     }
 
-    /// Removes an object where this is still its record, at this place: compaction may have moved it.
-    pub fn remove_record(&self, record: &Slot) -> Option<Slot> {
-        let removed = self.with_shard(record.hash, |shard| {
-            let found = shard.find(record.hash)?;
-            let same = (found.sequence, found.location) == (record.sequence, record.location);
-            if same { shard.delete(record.hash) } else { None }
-        });
-        removed.inspect(|slot| self.count_removed(slot))
+    /// Removes exactly this record. False when the object has changed, or its record has moved, meanwhile.
+    #[must_use]
+    pub fn remove_record(&self, record: &Slot) -> bool {
+        self.with_shard(record.hash, |shard| {
+            let same = shard
+                .find(record.hash)
+                .is_some_and(|slot| slot.sequence == record.sequence && slot.location == record.location);
+            if same && let Some(slot) = shard.delete(record.hash) {
+                self.count_removed(&slot);
+            }
+            same
+        })
     }
 
     /// Points an object at a copy of its record. False when the object has changed meanwhile.
@@ -313,8 +328,8 @@ impl Table {
     }
 
     fn with_shard<R>(&self, hash: NameHash, work: impl FnOnce(&mut Shard) -> R) -> R {
-        // The low bits place an object inside a shard, so a shard is chosen by the high ones.
-        let at = (hash.0 >> 64) as usize % Self::SHARDS;
+        // The low bits place an object inside a shard, so a shard is chosen by others.
+        let at = usize::from(hash.high.to_le_bytes()[0]) % Self::SHARDS;
         let mut shard = self.shards[at].lock();
         let result = work(&mut shard);
         self.oldest[at].store(shard.oldest_us(), Ordering::Release);

@@ -10,20 +10,21 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use prometheus::IntCounter;
 
-use crate::cache::{CacheError, ObjectBody};
+use crate::cache::{BodyPart, CacheError, ObjectBody};
+use crate::protocol::handoff::FileQueue;
 
 /// Something that hands out a body in chunks.
 pub trait Source: Send + Sized + 'static {
     /// The next chunk, never empty; `None` at the end.
-    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, CacheError>> + Send;
+    fn next(&mut self) -> impl Future<Output = Chunk> + Send;
 
     /// Bytes not yet handed out, where that is known.
     fn remaining(&self) -> Option<u64>;
 }
 
 impl Source for ObjectBody {
-    async fn next(&mut self) -> Result<Option<Bytes>, CacheError> {
-        self.next_chunk().await
+    async fn next(&mut self) -> Result<Option<BodyPart>, CacheError> {
+        self.next_part().await
     }
 
     fn remaining(&self) -> Option<u64> {
@@ -36,11 +37,13 @@ impl Source for ObjectBody {
 ///
 /// The source, with the permit it may hold, is kept until the body is dropped.
 pub struct Streamed<S> {
-    first: Option<Bytes>,
+    first: Option<BodyPart>,
     source: Reading<S>,
     /// Bytes that still have to come, the first chunk included.
     left: Option<u64>,
     sent_bytes: Option<IntCounter>,
+    /// Where parts of files go that the source hands out.
+    files: Option<FileQueue>,
 }
 
 enum Reading<S> {
@@ -49,7 +52,7 @@ enum Reading<S> {
     Ended,
 }
 
-type Chunk = Result<Option<Bytes>, CacheError>;
+type Chunk = Result<Option<BodyPart>, CacheError>;
 
 impl<S: Source> Streamed<S> {
     /// Reads the first chunk. `sent_bytes` counts what is handed to the connection.
@@ -64,9 +67,16 @@ impl<S: Source> Streamed<S> {
         };
         if left.is_none() && source.remaining() == Some(0) {
             // All of it came in one piece, so its length is known after all.
-            left = Some(first.as_ref().map_or(0, Bytes::len) as u64);
+            left = Some(first.as_ref().map_or(0, BodyPart::len));
         }
-        Ok(Self { first, source: Reading::Idle(source), left, sent_bytes })
+        Ok(Self { first, source: Reading::Idle(source), left, sent_bytes, files: None })
+    }
+
+    /// Lets the source hand out parts of files: the connection sends what is in `files`.
+    #[must_use]
+    pub fn sending_files(mut self, files: Option<FileQueue>) -> Self {
+        self.files = files;
+        self
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Chunk> {
@@ -119,7 +129,12 @@ impl<S: Source> Body for Streamed<S> {
                 return Poll::Ready(Some(Err(error)));
             }
         };
-        let length = chunk.len() as u64;
+        let length = chunk.len();
+        let chunk = match (chunk, &self.files) {
+            (BodyPart::Bytes(bytes), _) => bytes,
+            (BodyPart::File(part), Some(files)) => files.push(part),
+            (BodyPart::File(_), None) => return Poll::Ready(Some(Err(CacheError::Vanished))),
+        };
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(length);
         }
@@ -167,7 +182,7 @@ mod tests {
     }
 
     fn chunk(text: &'static str) -> Chunk {
-        Ok(Some(Bytes::from_static(text.as_bytes())))
+        Ok(Some(BodyPart::Bytes(Bytes::from_static(text.as_bytes()))))
     }
 
     #[tokio::test]

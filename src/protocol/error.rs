@@ -58,9 +58,11 @@ codes! {
     Forbidden = "forbidden" FORBIDDEN
         "This is not allowed for this caller, or for anyone.";
     NotFound = "not_found" NOT_FOUND
-        "There is no such object: a miss.";
+        "There is no such object: a miss. Below /-/: there is no such page.";
     MethodNotAllowed = "method_not_allowed" METHOD_NOT_ALLOWED
         "The method is not known, or not for this kind of path. The header Allow lists those that are.";
+    Timeout = "timeout" REQUEST_TIMEOUT
+        "The request did not arrive in the time given for it (header_timeout, body_timeout).";
     Conflict = "conflict" CONFLICT
         "The object was changed by someone else while the request was under way.";
     PreconditionFailed = "precondition_failed" PRECONDITION_FAILED
@@ -73,12 +75,16 @@ codes! {
         "The range starts behind the end of the object.";
     StoreFailed = "store_failed" INTERNAL_SERVER_ERROR
         "The store failed; the server's log says how.";
+    Internal = "internal" INTERNAL_SERVER_ERROR
+        "The server failed by a fault of its own; its log says how.";
     NotImplemented = "not_implemented" NOT_IMPLEMENTED
         "The server cannot do this.";
     OtherServer = "other_server" BAD_GATEWAY
         "The header Destination names another server.";
     Overloaded = "overloaded" SERVICE_UNAVAILABLE
         "A limit on work in flight is reached; try again after the seconds in Retry-After.";
+    NotReady = "not_ready" SERVICE_UNAVAILABLE
+        "The index is still being loaded; objects not yet known are misses until then.";
     NoSpace = "no_space" INSUFFICIENT_STORAGE
         "Capacity or disk is full and nothing more can be evicted. Nothing was stored.";
 }

@@ -26,13 +26,16 @@ use super::pace::{Overdue, Pace};
 use super::stream::WatchedStream;
 use super::watch::Watch;
 use crate::http::{Caller, Site};
+use crate::protocol::handoff::FileQueue;
 
 /// Largest head of a request in bytes: a key of 1 KB, percent-encoded, and room for headers.
 const MAX_HEAD_BYTES: usize = 32 << 10;
 /// Largest piece of a body that is read or gathered for writing at once, in bytes.
 const MAX_BUFFER_BYTES: usize = 256 << 10;
 
-/// The refusal of a request that did not arrive in time. RFC 9110 15.5.9.
+/// The refusal of a request that did not arrive in time, [`ErrorCode::Timeout`]. RFC 9110 15.5.9.
+///
+/// [`ErrorCode::Timeout`]: crate::protocol::error::ErrorCode::Timeout
 const RAW_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     Content-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 68\r\n\
@@ -65,24 +68,29 @@ impl Connection {
     pub(super) async fn run(self) {
         let Self { stream, site, caller, pace, entry } = self;
         let watch = Arc::new(Watch::default());
+        let files = FileQueue::default();
         let service = {
-            let watch = Arc::clone(&watch);
+            let (watch, files) = (Arc::clone(&watch), files.clone());
             service_fn(move |request: Request<Incoming>| {
                 let (site, watch) = (site.clone(), Arc::clone(&watch));
                 let part = watch.begin_request();
+                let files = files.clone();
                 async move {
-                    let request = request.map(|body| Upload::new(body, &watch));
+                    let mut request = request.map(|body| Upload::new(body, &watch));
+                    request.extensions_mut().insert(files);
                     let response = site.respond(request, caller).await;
                     watch.note_answered();
                     Ok::<Response<_>, Infallible>(response.map(|body| Download::new(body, part)))
                 }
             })
         };
-        let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watch)));
+        let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watch), files));
         let mut connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_header_size(MAX_HEAD_BYTES)
             .max_buf_size(MAX_BUFFER_BYTES)
+            // Stand-ins for parts of files must reach the stream as the slices they are.
+            .writev(true)
             .serve_connection(stream, service);
 
         let mut watchdog = pin!(Watchdog::new(pace, &watch, &entry));
@@ -209,6 +217,7 @@ impl<'a> Watchdog<'a> {
 #[cfg(test)]
 mod tests {
     use super::RAW_TIMEOUT;
+    use crate::protocol::error::ErrorCode;
 
     #[test]
     fn the_raw_refusal_is_a_whole_answer() {
@@ -216,5 +225,9 @@ mod tests {
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
         let declared = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
         assert_eq!(declared, Some(body.len().to_string().as_str()));
+        let (status, code) = (ErrorCode::Timeout.status(), ErrorCode::Timeout.as_str());
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")) && body.starts_with(&format!("error: {code}: "))
+        );
     }
 }

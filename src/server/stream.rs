@@ -1,29 +1,70 @@
-//! A TCP stream that notes on the connection's [`Watch`] what moves and what does not.
+//! A TCP stream that notes on the connection's [`Watch`] what moves and what does not, and that sends parts of files where
+//! hyper hands it their stand-ins.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::watch::Watch;
+use crate::protocol::handoff::{FileQueue, is_stand_in};
 
 /// A stream under watch.
 pub(super) struct WatchedStream {
     stream: TcpStream,
     watch: Arc<Watch>,
+    files: FileQueue,
 }
 
 impl WatchedStream {
-    pub(super) fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch }
+    pub(super) fn new(stream: TcpStream, watch: Arc<Watch>, files: FileQueue) -> Self {
+        Self { stream, watch, files }
     }
 
     /// The stream itself.
     pub(super) fn into_inner(self) -> TcpStream {
         self.stream
+    }
+
+    /// Sends the part of a file that a stand-in of `length` bytes is for.
+    fn poll_send_file(&self, cx: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
+        self.poll_try(cx, || {
+            let sent = self.files.send_next(|part| part.send(&self.stream, length));
+            // A stand-in without its part must not go out as the zeros that it is.
+            sent.unwrap_or_else(|| Err(io::Error::other("a body's part is missing from the queue")))
+        })
+    }
+
+    /// Sends bytes that a part of a file follows: the kernel waits for it and sends both in one segment.
+    fn poll_send_before_file(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_try(cx, || {
+            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+            Ok(sendmsg(&self.stream, buffers, &mut SendAncillaryBuffer::default(), flags)?)
+        })
+    }
+
+    fn poll_try<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut send: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_io(Interest::WRITABLE, &mut send) {
+                // The readiness was out of date; it is cleared now.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>, offered: usize) {
@@ -53,7 +94,10 @@ impl AsyncRead for WatchedStream {
 
 impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buffer);
+        let polled = match is_stand_in(buffer) {
+            true => self.poll_send_file(cx, buffer.len()),
+            false => Pin::new(&mut self.stream).poll_write(cx, buffer),
+        };
         self.note(&polled, buffer.len());
         polled
     }
@@ -63,7 +107,11 @@ impl AsyncWrite for WatchedStream {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        let polled = match buffers.iter().position(|buffer| is_stand_in(buffer)) {
+            Some(0) => self.poll_send_file(cx, buffers[0].len()),
+            Some(before) => self.poll_send_before_file(cx, &buffers[..before]),
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, buffers),
+        };
         self.note(&polled, buffers.iter().map(|buffer| buffer.len()).sum());
         polled
     }

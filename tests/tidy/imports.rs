@@ -1,4 +1,5 @@
-//! The direction of imports: server -> http -> auth -> protocol -> cache -> index, blobs, and leaves open to all.
+//! The direction of imports: server -> http -> auth -> protocol -> cache -> index -> blobs, and leaves open to all.
+//! (An index holds the blobs' locations; the blobs know of no index.)
 //!
 //! Knows paths and names only; what the modules do is their own affair.
 
@@ -6,7 +7,7 @@ use crate::source::{SourceFile, is_word, rust_files, words};
 
 /// The layers, outermost first. A module may use those of later rows, never its own row's neighbours.
 const LAYERS: &[&[&str]] =
-    &[&["server"], &["http"], &["auth"], &["protocol"], &["cache"], &["index", "blobs"], LEAVES];
+    &[&["server"], &["http"], &["auth"], &["protocol"], &["cache"], &["index"], &["blobs"], LEAVES];
 
 /// Open to all, and using nothing but each other.
 const LEAVES: &[&str] = &["config", "key", "logging", "metrics", "object"];

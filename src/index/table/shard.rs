@@ -213,5 +213,5 @@ fn node_in(blocks: &[Vec<Node>], at: u32) -> &Node {
 
 /// The part of a hash that places it in its shard.
 fn short(hash: NameHash) -> u64 {
-    hash.0 as u64
+    hash.low
 }

@@ -15,6 +15,7 @@ use crate::object::ObjectInfo;
 use crate::protocol::body::Streamed;
 use crate::protocol::conditions::{self, ReadOutcome};
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::handoff::{FileQueue, MAX_STAND_IN};
 use crate::protocol::range::{self, Wanted};
 use crate::protocol::{Context, validators};
 
@@ -25,9 +26,10 @@ pub(in crate::protocol) async fn get(
     context: &Context,
     name: ObjectName,
     headers: &HeaderMap,
+    files: Option<&FileQueue>,
 ) -> Result<Response, Refusal> {
     let answer = match context.cache.get(&name).await? {
-        Some(object) => serve(context, object, headers).await,
+        Some(object) => serve(context, object, headers, files).await,
         None => Err(miss()),
     };
     if name.key.last_segment() != PROBE {
@@ -57,7 +59,12 @@ pub(in crate::protocol) async fn head(
     }
 }
 
-async fn serve(context: &Context, object: Object, headers: &HeaderMap) -> Result<Response, Refusal> {
+async fn serve(
+    context: &Context,
+    object: Object,
+    headers: &HeaderMap,
+    files: Option<&FileQueue>,
+) -> Result<Response, Refusal> {
     let info = *object.info();
     match conditions::for_read(headers, &info) {
         ReadOutcome::Proceed => {}
@@ -73,9 +80,11 @@ async fn serve(context: &Context, object: Object, headers: &HeaderMap) -> Result
         Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Wanted::Unsatisfiable => return Err(unsatisfiable(info.length)),
     };
-    let source = object.into_body(range.clone());
+    let body = object.into_body(range.clone());
+    let source = if files.is_some() { body.in_file_parts(MAX_STAND_IN) } else { body };
     // A body that is gone or damaged before its first byte was sent becomes a miss here.
     let body = Streamed::start(source, Some(context.metrics.sent_bytes.clone())).await?;
+    let body = body.sending_files(files.cloned());
     let mut response = described(status, &info, range.end - range.start, Body::new(body));
     if status == StatusCode::PARTIAL_CONTENT {
         let text = format!("bytes {}-{}/{}", range.start, range.end - 1, info.length);

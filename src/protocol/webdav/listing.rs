@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::multistatus::{HEAD, Kind, Row, TAIL, write_row};
 use super::propfind_body::Asked;
-use crate::cache::{Cache, CacheError, ListedObject};
+use crate::cache::{BodyPart, Cache, CacheError, ListedObject};
 use crate::key::MAX_KEY_BYTES;
 use crate::protocol::body::Source;
 use crate::protocol::path::{Collection, encode_segment};
@@ -130,7 +130,7 @@ impl Listing {
 }
 
 impl Source for Listing {
-    async fn next(&mut self) -> Result<Option<Bytes>, CacheError> {
+    async fn next(&mut self) -> Result<Option<BodyPart>, CacheError> {
         let mut out = self.start.take().unwrap_or_default();
         while !self.finished && out.len() < 4096 {
             let page = match &mut self.members {
@@ -150,7 +150,7 @@ impl Source for Listing {
                 }
             }
         }
-        Ok((!out.is_empty()).then(|| Bytes::from(out)))
+        Ok((!out.is_empty()).then(|| BodyPart::Bytes(Bytes::from(out))))
     }
 
     fn remaining(&self) -> Option<u64> {
