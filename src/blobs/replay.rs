@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::SeekFrom;
 use twox_hash::XxHash3_128;
 
-use super::record::{FIXED_BYTES, RecordHeader, RecordView, is_dead};
+use super::record::{DEAD_MARK, FIXED_BYTES, RecordHeader, RecordView};
 use super::segment::{Kind, Segment};
 use super::{BLOCK, BLOCK_BYTES, blocks, footer};
 
@@ -56,7 +56,7 @@ fn replay_solo(file: &File, segment: &Segment) -> io::Result<Replay> {
         Some(_) => found.damaged += 1,
         None if RecordView::is_newer(&buffer, segment.salt(), 0) => found.newer = true,
         // The header is written last: without one the upload never ended.
-        None => found.damaged += u64::from(buffer.len() >= FIXED_BYTES && !is_dead(&buffer)),
+        None => found.damaged += u64::from(buffer.len() >= FIXED_BYTES && !buffer.starts_with(&DEAD_MARK)),
     }
     Ok(found)
 }
@@ -119,7 +119,7 @@ fn scan(file: &File, mut salt: Option<u64>, verify_from: u32) -> io::Result<Repl
             let is_newer = RecordView::is_newer(&buffer[..read], salt, block);
             found.newer |= is_newer;
             // A write that never ended may have stopped in the file's last block only.
-            let is_no_loss = is_newer || is_dead(&buffer) || offset + BLOCK > length;
+            let is_no_loss = is_newer || buffer.starts_with(&DEAD_MARK) || offset + BLOCK > length;
             found.damaged += u64::from(at_start && block >= verify_from && !is_no_loss);
             at_start = false;
             block += 1;
