@@ -198,6 +198,10 @@ impl Cache {
         let killed = state.store.kill(&slot.location);
         state.forget(&slot);
         killed?;
+        // Free before the answer where nobody reads it: should the process be killed before the index hears of this, the
+        // hole is what tells the next start. A failure is told by the round that tries it again.
+        let store = state.store.clone();
+        let _ = tokio::task::spawn_blocking(move || store.reclaim()).await;
         state.committed().await?;
         Ok(true)
     }

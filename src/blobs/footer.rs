@@ -89,6 +89,14 @@ pub fn disk_len(file: &File) -> io::Result<u64> {
     Ok(trailer.map_or(0, |trailer| footer_bytes(usize::try_from(trailer.entries_len.get()).unwrap_or(0))))
 }
 
+/// Where the records end and the footer begins; `None` without a footer, or with one that does not say so any more.
+///
+/// # Errors
+/// Those of the file.
+pub fn records_end(file: &File) -> io::Result<Option<u64>> {
+    Ok(read_trailer(file)?.map(|trailer| trailer.entries_offset.get()))
+}
+
 fn read_trailer(file: &File) -> io::Result<Option<Trailer>> {
     let length = file.metadata()?.len();
     let Some(trailer_offset) = length.checked_sub(size_of::<Trailer>() as u64) else { return Ok(None) };

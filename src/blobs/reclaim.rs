@@ -126,7 +126,14 @@ impl Reclaimer {
     pub(super) fn end_sync(&self, batch: &SyncBatch, synced: bool) {
         if synced {
             let free_to_go: Vec<Dead> = self.after_sync.lock().drain(..batch.0).collect();
-            free_to_go.iter().for_each(|dead| dead.segment.let_go_of_file());
+            for dead in &free_to_go {
+                dead.segment.let_go_of_file();
+                // Before those who wait for the sync hear of it: an older version must not outlive, in a crash, the
+                // acknowledgement of the newer one. Where it fails the blocks are freed all the same.
+                if let Err(error) = kill(&dead.segment, &dead.location) {
+                    tracing::warn!(segment = dead.segment.id(), %error, "a dead record could not be marked as such");
+                }
+            }
             self.now.lock().extend(free_to_go);
         }
     }

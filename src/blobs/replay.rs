@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::SeekFrom;
 use twox_hash::XxHash3_128;
 
-use super::record::{RecordHeader, RecordView};
+use super::record::{DEAD_MARK, FIXED_BYTES, RecordHeader, RecordView};
 use super::segment::{Kind, Segment};
 use super::{BLOCK, BLOCK_BYTES, blocks, footer};
 
@@ -18,7 +18,7 @@ use super::{BLOCK, BLOCK_BYTES, blocks, footer};
 pub struct Replay {
     /// The records that were found, each with its first block, in the order they lie in.
     pub records: Vec<(RecordHeader, u32)>,
-    /// Records whose header was whole and whose body, though all of it is there, was not.
+    /// Records that are there from end to end and not whole.
     pub damaged: u64,
     /// The first block behind the last record.
     pub tail_block: u32,
@@ -54,7 +54,9 @@ fn replay_solo(file: &File, segment: &Segment) -> io::Result<Replay> {
             found.records.push((header, 0));
         }
         Some(_) => found.damaged += 1,
-        None => found.newer = RecordView::is_newer(&buffer, segment.salt(), 0),
+        None if RecordView::is_newer(&buffer, segment.salt(), 0) => found.newer = true,
+        // The header is written last: without one the upload never ended.
+        None => found.damaged += u64::from(buffer.len() >= FIXED_BYTES && !buffer.starts_with(&DEAD_MARK)),
     }
     Ok(found)
 }
@@ -85,16 +87,22 @@ fn replay_footer(file: &File, salt: u64, entries: &[u8]) -> io::Result<Replay> {
 
 fn scan(file: &File, mut salt: Option<u64>, verify_from: u32) -> io::Result<Replay> {
     let mut found = Replay { tail_block: 1, ..Replay::default() };
-    let length = file.metadata()?.len();
+    let length = match footer::records_end(file)? {
+        Some(end) => end,
+        None => file.metadata()?.len(),
+    };
     let mut buffer = vec![0; BLOCK_BYTES];
     let mut block = 1;
     let mut data = 0..0;
+    // True where a record begins, or nothing was written.
+    let mut at_start = true;
     while u64::from(block) * BLOCK < length {
         let offset = u64::from(block) * BLOCK;
         if offset >= data.end {
             let Some(range) = next_data(file, offset)? else { break };
             data = range;
             block = u32::try_from(data.start.max(offset) / BLOCK).unwrap_or(u32::MAX);
+            at_start &= data.start <= offset;
             if block == u32::MAX {
                 break;
             }
@@ -105,7 +113,15 @@ fn scan(file: &File, mut salt: Option<u64>, verify_from: u32) -> io::Result<Repl
             salt = Some(view.salt());
             view.to_header()
         }) else {
-            found.newer |= RecordView::is_newer(&buffer[..read], salt, block);
+            if is_footer(&buffer[..read], salt) {
+                break;
+            }
+            let is_newer = RecordView::is_newer(&buffer[..read], salt, block);
+            found.newer |= is_newer;
+            // A write that never ended may have stopped in the file's last block only.
+            let is_no_loss = is_newer || buffer.starts_with(&DEAD_MARK) || offset + BLOCK > length;
+            found.damaged += u64::from(at_start && block >= verify_from && !is_no_loss);
+            at_start = false;
             block += 1;
             continue;
         };
@@ -115,13 +131,20 @@ fn scan(file: &File, mut salt: Option<u64>, verify_from: u32) -> io::Result<Repl
             found.tail_block = next;
             found.records.push((header, block));
             block = next;
+            at_start = true;
         } else {
             // Where the file ends inside the record, the process died while it wrote it: nothing was lost.
             found.damaged += u64::from(header.location(0, block).end() <= length);
+            at_start = false;
             block += 1;
         }
     }
     Ok(found)
+}
+
+/// True when `bytes` are the beginning of a footer whose end is lost: it begins with a copy of a header.
+fn is_footer(bytes: &[u8], salt: Option<u64>) -> bool {
+    salt.is_some() && RecordView::parse(bytes, salt, None).is_some()
 }
 
 /// True when the record's header is still on disk: a deleted record's is not, though the footer lists it.

@@ -134,8 +134,18 @@ impl State {
         self.store.release(gone.location, gone.hash.number());
     }
 
-    /// Lets go of a record that a newer one of the same object replaced.
+    /// Lets go of a record that a newer one of the same object replaced. It is made unreadable before the newer one is
+    /// acknowledged: otherwise it could come back after a crash, once the newer one is deleted, evicted or damaged.
     pub(super) fn forget_replaced(&self, old: &Slot) {
+        if self.options.durability == Durability::Periodic {
+            if let Err(error) = self.store.kill(&old.location) {
+                self.kill_failed(&error);
+            }
+            self.dead.lock().push(old.sequence);
+            self.store.release(old.location, old.hash.number());
+            return;
+        }
+        // The newer one is not durable yet; the sync that makes it so kills the older one.
         self.dead.lock().push(old.sequence);
         self.store.release_replaced(old.location, old.hash.number());
         // The newer one may have been removed before this one was known to be replaced.
@@ -144,12 +154,16 @@ impl State {
         }
     }
 
-    /// Where a record cannot be made unreadable it is still freed; only a crash before that brings it back.
     fn kill_replaced(&self, hash: NameHash) {
         if let Err(error) = self.store.kill_replaced(hash.number()) {
-            self.metrics.store_errors.with_label_values(&["write"]).inc();
-            tracing::warn!(%error, "a dead record could not be marked as such");
+            self.kill_failed(&error);
         }
+    }
+
+    /// Where a record cannot be made unreadable it is still freed; only a crash before that brings it back.
+    fn kill_failed(&self, error: &io::Error) {
+        self.metrics.store_errors.with_label_values(&["write"]).inc();
+        tracing::warn!(%error, "a dead record could not be marked as such");
     }
 
     /// Drops a record that turned out to be damaged. Nothing happens when it was removed or moved in the meantime: then

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::bodies::{body, body_of_length};
-use super::common::http::{Connection, Response};
+use super::common::http::{Connection, Response, request};
 use super::history::History;
 
 /// Writers at the same time.
@@ -151,6 +151,17 @@ pub fn assert_filled(address: SocketAddr, prefix: &str, count: usize, length: us
         })
         .collect();
     assert!(missing.is_empty(), "{} of {count} are missing: {missing:?}", missing.len());
+}
+
+/// How many objects `PROPFIND` lists right below `prefix`; none where it lists nothing at all.
+pub fn listed(address: SocketAddr, prefix: &str) -> usize {
+    let path = format!("/{prefix}/");
+    let answer = request(address, "PROPFIND", &path, &[("Depth", "1")], &[]);
+    assert_eq!(answer.status, 207, "{}", answer.text());
+    let text = answer.text();
+    text.split("href>")
+        .filter(|part| part.starts_with(&path) && part.split('<').next() != Some(&path))
+        .count()
 }
 
 /// A time to let the server run before it is killed.

@@ -11,10 +11,10 @@ use larder::blobs::{Location, Segment, replay};
 use super::bodies::{LARGE, body_of_length};
 use super::common::http::{Connection, get, put, request};
 use super::common::{Larder, Options, wait_for};
-use super::files::copy_exactly;
+use super::files::{Damage, copy_exactly};
 
 /// Number of small objects.
-const SMALL: usize = 24;
+pub const SMALL: usize = 24;
 /// Lengths of bodies: an empty one, ones that end before, at and behind a block, longer ones.
 const LENGTHS: [usize; 6] = [0, 100, 3990, 4096, 20_000, 290_000];
 
@@ -44,15 +44,29 @@ pub struct Place {
 /// The body of `key`, which ends in a number.
 pub fn body_of(key: &str) -> Vec<u8> {
     let number: usize = key.rsplit('-').next().unwrap().parse().unwrap();
-    let length = if number >= SMALL { LARGE } else { LENGTHS[number % LENGTHS.len()] };
+    let length = if number == 0 { LARGE } else { LENGTHS[number % LENGTHS.len()] };
     body_of_length(key, 1, length)
 }
 
 impl Store {
     /// Starts a server, stores objects, ends it and keeps a copy of its data.
     pub fn build(options: Options, end: End) -> Self {
+        Self::build_named(options, end, "object", SMALL)
+    }
+
+    /// As [`Store::build`], without the large one.
+    pub fn build_small(options: Options, end: End) -> Self {
+        Self::build_of(options, end, (1..=SMALL).map(|number| format!("d/object-{number}")).collect())
+    }
+
+    /// As [`Store::build`], with `count` small objects of other names.
+    pub fn build_named(options: Options, end: End, name: &str, count: usize) -> Self {
+        // The first one is large.
+        Self::build_of(options, end, (0..=count).map(|number| format!("d/{name}-{number}")).collect())
+    }
+
+    fn build_of(options: Options, end: End, keys: Vec<String>) -> Self {
         let mut larder = Larder::start(options);
-        let keys: Vec<String> = (0..=SMALL).map(|number| format!("d/object-{number}")).collect();
         // What is replaced and deleted is there to come back by mistake.
         for key in keys.iter().step_by(5) {
             assert_eq!(put(larder.address(), &format!("/{key}"), b"an older version").status, 201);
@@ -69,15 +83,43 @@ impl Store {
             End::Clean => assert!(larder.terminate().success()),
             End::Killed => larder.kill9(),
         }
-        let kept = tempfile::tempdir().unwrap();
-        copy_exactly(&larder.data_dir(), &kept.path().join("data"));
-        Self { larder, keys, kept }
+        let store = Self { larder, keys, kept: tempfile::tempdir().unwrap() };
+        store.keep();
+        store
+    }
+
+    /// Keeps a copy of the data as they are now.
+    pub fn keep(&self) {
+        copy_exactly(&self.larder.data_dir(), &self.kept.path().join("data"));
+    }
+
+    /// Stores every object once more.
+    pub fn replace_all(&self) {
+        for key in self.keys.iter().rev() {
+            assert_eq!(put(self.larder.address(), &format!("/{key}"), &body_of(key)).status, 204);
+        }
     }
 
     /// Ends the server and puts its data back to what was kept.
     pub fn restore(&mut self) {
         self.larder.kill9();
         copy_exactly(&self.kept.path().join("data"), &self.larder.data_dir());
+    }
+
+    /// Restores, damages, starts, and checks that only `lost` is lost; once with the index, once without.
+    pub fn case(&mut self, place: &Place, damage: Damage, lost: &[&str]) {
+        for index_is_there in [true, false] {
+            self.restore();
+            damage.apply(&place.file);
+            if !index_is_there {
+                std::fs::remove_dir_all(self.larder.data_dir().join("index")).unwrap();
+            }
+            self.larder.restart();
+            self.assert_only_lost(
+                lost,
+                &format!("{damage:?} of {}, index there: {index_is_there}", place.key),
+            );
+        }
     }
 
     /// Where the objects lie in the files, as of the copy.
@@ -109,6 +151,15 @@ impl Store {
     /// Fails unless everything is served as it was stored, but for the `lost`, which are misses and counted as damage,
     /// and unless the listing is of exactly what is there.
     pub fn assert_only_lost(&self, lost: &[&str], what: &str) {
+        self.assert_only_missing(lost, what);
+        let damaged = self.larder.metric("larder_damaged_records_total");
+        #[expect(clippy::cast_precision_loss, reason = "a handful")]
+        let expected = lost.len() as f64;
+        assert_eq!(damaged, expected, "{what}: counted as damaged; log:\n{}", self.larder.log());
+    }
+
+    /// As [`Store::assert_only_lost`], whatever was counted.
+    pub fn assert_only_missing(&self, lost: &[&str], what: &str) {
         let log = || self.larder.log();
         let mut connection = Connection::open(self.larder.address()).unwrap();
         let mut missing = Vec::new();
@@ -132,10 +183,6 @@ impl Store {
             let deleted = get(self.larder.address(), &format!("/d/deleted-{number}"));
             assert_eq!(deleted.status, 404, "{what}: a deleted object is back");
         }
-        let damaged = self.larder.metric("larder_damaged_records_total");
-        #[expect(clippy::cast_precision_loss, reason = "a handful")]
-        let expected = lost.len() as f64;
-        assert_eq!(damaged, expected, "{what}: counted as damaged; log:\n{}", log());
         let expected: BTreeSet<String> =
             self.keys.iter().filter(|key| !lost.contains(&&key[..])).map(|key| format!("/{key}")).collect();
         wait_for(&format!("the listing to be of {expected:?} after {what}"), || {
