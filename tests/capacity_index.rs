@@ -49,7 +49,7 @@ async fn an_index_keeps_to_the_capacity(capacity: u64, punch_holes: bool, writes
     for writer in writers {
         refused.extend(writer.await.unwrap());
     }
-    println!("the index takes {} bytes", block_bytes(&opened.dir().join("index")));
+    eprintln!("the index takes {} bytes", block_bytes(&opened.dir().join("index")));
     let opened = opened.reopen(|_| {}).await;
     refused.extend(write(opened.cache.clone(), !seed, writes).await);
     let most = sampler.end();

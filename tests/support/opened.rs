@@ -147,7 +147,7 @@ pub fn body(seed: u64, length: usize) -> Bytes {
 pub fn seed() -> u64 {
     let given = std::env::var("LARDER_TEST_SEED").ok().and_then(|text| text.parse().ok());
     let seed = given.unwrap_or_else(larder::index::table::now_us);
-    println!("to repeat this run: LARDER_TEST_SEED={seed}");
+    eprintln!("to repeat this run: LARDER_TEST_SEED={seed}");
     seed
 }
 

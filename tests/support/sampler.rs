@@ -37,7 +37,7 @@ impl Sampler {
         self.stop.store(true, Ordering::Relaxed);
         let samples = self.thread.take().unwrap().join().unwrap();
         let most = self.most.load(Ordering::Relaxed);
-        println!("{samples} samples, at most {most} bytes");
+        eprintln!("{samples} samples, at most {most} bytes");
         most
     }
 }

@@ -36,7 +36,7 @@ impl SmallDisk {
                      {no_ext4}; {no_tmpfs}"
                 );
             }
-            println!("no ext4 ({no_ext4}), a tmpfs instead");
+            eprintln!("no ext4 ({no_ext4}), a tmpfs instead");
         }
         Self { mounted, _scratch: scratch }
     }
