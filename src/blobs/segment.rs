@@ -3,19 +3,21 @@
 //! Owns the file handle, the count of live bytes and the epochs that keep a record's blocks in place while
 //! somebody reads them. Knows nothing of how records get into it.
 
+mod pin;
+
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use rustix::io::ReadWriteFlags;
 use twox_hash::XxHash3_64;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+pub use self::pin::Pin;
 use super::record::Location;
 
 const MAGIC: [u8; 8] = *b"LARDRSEG";
@@ -71,14 +73,6 @@ pub struct Segment {
     /// Locked from asking the file system until its answer is set, so that no append in between is forgotten.
     allocated: Mutex<u64>,
     store_allocated: Arc<AtomicU64>,
-}
-
-/// Keeps the blocks of a record in place while it is read, whatever happens to the record meanwhile.
-pub struct Pin {
-    segment: Arc<Segment>,
-    /// The file of a solo segment, once it was needed.
-    solo: OnceLock<File>,
-    _epoch: Arc<()>,
 }
 
 impl Segment {
@@ -291,7 +285,7 @@ impl Segment {
     /// the index pointed at under that lock stays readable for as long as the pin lives.
     #[must_use]
     pub fn pin(self: &Arc<Self>) -> Pin {
-        Pin { segment: Arc::clone(self), solo: OnceLock::new(), _epoch: Arc::clone(&self.epoch.lock()) }
+        Pin::new(Arc::clone(self), Arc::clone(&self.epoch.lock()))
     }
 
     /// Starts a new epoch and returns the one before; once its count is 1, no reader from before is left.
@@ -320,42 +314,6 @@ impl Drop for Segment {
 impl FileHeader {
     fn sum(&self) -> u64 {
         XxHash3_64::oneshot(&self.as_bytes()[..size_of::<Self>() - size_of::<U64>()])
-    }
-}
-
-impl Pin {
-    /// The segment that is pinned.
-    #[must_use]
-    pub fn segment(&self) -> &Arc<Segment> {
-        &self.segment
-    }
-
-    /// The segment's file, opened once for this pin where the segment does not keep it open.
-    ///
-    /// # Errors
-    /// Those of opening it.
-    pub fn file(&self) -> io::Result<&File> {
-        if let Some(file) = self.segment.file.as_ref().or_else(|| self.solo.get()) {
-            return Ok(file);
-        }
-        let file = File::open(&self.segment.path)?;
-        Ok(self.solo.get_or_init(|| file))
-    }
-
-    /// Reads into `buffer` from `offset` what the page cache has, without waiting for the disk; possibly
-    /// less than asked, possibly nothing.
-    ///
-    /// # Errors
-    /// Those of the file other than "would block", which counts as nothing read.
-    pub fn read_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let file = self.file()?;
-        let mut slices = [IoSliceMut::new(buffer)];
-        match rustix::io::preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
-            Ok(read) => Ok(read),
-            // EOPNOTSUPP: a file system without RWF_NOWAIT; the caller's blocking read serves there.
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::OPNOTSUPP) => Ok(0),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Order of things: reserve room → take the bytes → append → publish under the precondition → (with
 //! `durability = "commit"`) wait for the sync. Whatever ends an upload before it is published undoes all of it.
 
+mod publication;
+
 use std::io;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -11,14 +13,14 @@ use bytes::Bytes;
 use tokio::task::JoinHandle;
 use twox_hash::XxHash3_128;
 
+use self::publication::{Publication, Published};
 use super::budget::Reservation;
 use super::error::CacheError;
 use super::evict;
 use super::flight::FlightPermit;
 use super::state::State;
 use crate::blobs::record::header_len;
-use crate::blobs::{Location, RecordHeader, SoloWriter};
-use crate::index::table::{Inserted, NameHash};
+use crate::blobs::{RecordHeader, SoloWriter};
 use crate::key::ObjectName;
 use crate::object::{ETag, ObjectInfo, Precondition};
 
@@ -344,59 +346,6 @@ impl Drop for Upload {
             let removed = tokio::task::spawn_blocking(move || drop(writer)).await;
             drop((removed, held));
         });
-    }
-}
-
-/// Makes a written record the current one of its object. It travels with the write: a record that is on disk gets
-/// published or let go even when the client has left and nobody waits for the outcome.
-struct Publication {
-    state: Arc<State>,
-    hash: NameHash,
-    sequence: u64,
-    precondition: Precondition,
-    /// Given back once the record's blocks are counted.
-    _room: (Option<Reservation>, FlightPermit),
-}
-
-/// The record's header, and whether there was no object of its name before.
-type Published = Result<(RecordHeader, bool), CacheError>;
-
-impl Publication {
-    /// Makes the record the current one of its object, where the precondition allows.
-    fn insert(&self, location: Location) -> Result<Inserted, Precondition> {
-        self.state.table.insert(self.hash, self.sequence, location, self.precondition)
-    }
-
-    /// Lets go of what the record replaced, or of the record itself where it did not become the current one.
-    fn settle(
-        self,
-        header: RecordHeader,
-        location: Location,
-        inserted: Result<Inserted, Precondition>,
-    ) -> Published {
-        let Self { state, hash, sequence, .. } = &self;
-        let release = || {
-            state.dead.lock().push(*sequence);
-            state.store.release(location, hash.number());
-        };
-        match inserted {
-            Ok(Inserted::Created) => Ok((header, true)),
-            Ok(Inserted::Replaced(old)) => {
-                state.forget_replaced(&old);
-                Ok((header, false))
-            }
-            Ok(Inserted::Superseded) => {
-                release();
-                Ok((header, false))
-            }
-            Err(_) => {
-                // The record must not be found by a later start either.
-                let killed = state.store.kill(&location);
-                release();
-                killed?;
-                Err(CacheError::PreconditionFailed)
-            }
-        }
     }
 }
 

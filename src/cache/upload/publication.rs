@@ -1,0 +1,64 @@
+//! The step in which a written record becomes the current one of its object.
+
+use std::sync::Arc;
+
+use crate::blobs::{Location, RecordHeader};
+use crate::cache::budget::Reservation;
+use crate::cache::error::CacheError;
+use crate::cache::flight::FlightPermit;
+use crate::cache::state::State;
+use crate::index::table::{Inserted, NameHash};
+use crate::object::Precondition;
+
+/// Makes a written record the current one of its object. It travels with the write: a record that is on disk gets
+/// published or let go even when the client has left and nobody waits for the outcome.
+pub(super) struct Publication {
+    pub(super) state: Arc<State>,
+    pub(super) hash: NameHash,
+    pub(super) sequence: u64,
+    pub(super) precondition: Precondition,
+    /// Given back once the record's blocks are counted.
+    pub(super) _room: (Option<Reservation>, FlightPermit),
+}
+
+/// The record's header, and whether there was no object of its name before.
+pub(super) type Published = Result<(RecordHeader, bool), CacheError>;
+
+impl Publication {
+    /// Makes the record the current one of its object, where the precondition allows.
+    pub(super) fn insert(&self, location: Location) -> Result<Inserted, Precondition> {
+        self.state.table.insert(self.hash, self.sequence, location, self.precondition)
+    }
+
+    /// Lets go of what the record replaced, or of the record itself where it did not become the current one.
+    pub(super) fn settle(
+        self,
+        header: RecordHeader,
+        location: Location,
+        inserted: Result<Inserted, Precondition>,
+    ) -> Published {
+        let Self { state, hash, sequence, .. } = &self;
+        let release = || {
+            state.dead.lock().push(*sequence);
+            state.store.release(location, hash.number());
+        };
+        match inserted {
+            Ok(Inserted::Created) => Ok((header, true)),
+            Ok(Inserted::Replaced(old)) => {
+                state.forget_replaced(&old);
+                Ok((header, false))
+            }
+            Ok(Inserted::Superseded) => {
+                release();
+                Ok((header, false))
+            }
+            Err(_) => {
+                // The record must not be found by a later start either.
+                let killed = state.store.kill(&location);
+                release();
+                killed?;
+                Err(CacheError::PreconditionFailed)
+            }
+        }
+    }
+}
