@@ -121,10 +121,14 @@ impl SharedIndexer {
         }
     }
 
-    /// Takes over how far the engine says it is, after loading.
-    pub(super) fn set_progress(&self, progress: &[Progress]) {
+    /// Runs `load` and takes over the progress that it finds. No pass runs meanwhile: what it told a new index would look
+    /// to the loader like entries of segments that are gone.
+    pub(super) fn load(&self, load: impl FnOnce() -> Vec<Progress>) -> Vec<Progress> {
+        let mut indexer = self.indexer.lock();
+        let progress = load();
         let cursor = |row: &Progress| (row.segment, Cursor { header_bytes: 0, block: row.block });
-        self.indexer.lock().cursors = progress.iter().map(cursor).collect();
+        indexer.cursors = progress.iter().map(cursor).collect();
+        progress
     }
 }
 

@@ -28,16 +28,14 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
         .filter(|segment| !state.is_ready() && segment.is_sealed() && !left_alone(segment))
         .map(|segment| (segment.id(), segment))
         .collect();
-    return_to_disk(state);
-    let progress = match load_index(state, &old) {
-        Ok(progress) => progress,
-        Err(error) => {
+    let progress = indexer.load(|| {
+        return_to_disk(state);
+        load_index(state, &old).unwrap_or_else(|error| {
             replace_index(state, &error);
             Vec::new()
-        }
-    };
+        })
+    });
     let from_index = state.table.objects();
-    indexer.set_progress(&progress);
     let taken: HashMap<u32, u32> = progress.iter().map(|row| (row.segment, row.block)).collect();
     repair::replay_all(state, &old, &taken);
     set_ready(state);
