@@ -110,11 +110,19 @@ impl Reclaimer {
     /// Makes the older versions of an object that are not yet freed unreadable, so that a deleted object cannot
     /// come back by way of one of them, wherever on its way to be freed it is. Returns the segments written to.
     pub(super) fn kill_older(&self, identity: u128) -> io::Result<Vec<Arc<Segment>>> {
-        let older = self.unfreed.lock().get(&identity).cloned().unwrap_or_default();
-        for (segment, location) in &older {
-            kill(segment, location)?;
-        }
-        Ok(older.into_iter().map(|(segment, _)| segment).collect())
+        // Held all along: what is in the map has its blocks, and a mark in a hole would take one again.
+        let unfreed = self.unfreed.lock();
+        let older = unfreed.get(&identity).map(Vec::as_slice).unwrap_or_default();
+        older
+            .iter()
+            .map(|(segment, location)| kill(segment, location).map(|()| Arc::clone(segment)))
+            .collect()
+    }
+
+    /// True when this record is dead and its blocks are not yet free.
+    pub(super) fn is_unfreed(&self, location: &Location, identity: u128) -> bool {
+        let unfreed = self.unfreed.lock();
+        unfreed.get(&identity).is_some_and(|versions| versions.iter().any(|(_, at)| at == location))
     }
 
     /// Notes what waits for a sync; call it before the sync begins. One sync at a time.
@@ -165,7 +173,8 @@ impl Reclaimer {
             }
             match self.free(&group.segment, &group.dead) {
                 Ok(was_last) => {
-                    self.forget(&group.dead);
+                    let bytes = group.dead.iter().map(|dead| dead.location.disk_len()).sum();
+                    self.pending_bytes.fetch_sub(bytes, Ordering::AcqRel);
                     if was_last {
                         done.unlinked.push(group.segment.id());
                     }
@@ -180,11 +189,35 @@ impl Reclaimer {
         done
     }
 
-    fn forget(&self, freed: &[Dead]) {
-        let bytes = freed.iter().map(|dead| dead.location.disk_len()).sum();
-        self.pending_bytes.fetch_sub(bytes, Ordering::AcqRel);
+    /// Frees the records' blocks. True when the whole file was unlinked.
+    fn free(&self, segment: &Arc<Segment>, dead: &[Dead]) -> io::Result<bool> {
+        if segment.is_hollow() {
+            self.free_run(dead, || match std::fs::remove_file(segment.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            })?;
+            return Ok(true);
+        }
+        let follows = |a: &Dead, b: &Dead| a.location.offset() + a.location.disk_len() == b.location.offset();
+        for run in dead.chunk_by(follows) {
+            let length = run.iter().map(|dead| dead.location.disk_len()).sum();
+            self.free_run(run, || {
+                self.punch(segment, run[0].location.offset(), length)?;
+                if self.punches() {
+                    return Ok(());
+                }
+                run.iter().try_for_each(|dead| kill(segment, &dead.location))
+            })?;
+        }
+        segment.refresh_allocated()?;
+        Ok(false)
+    }
+
+    /// Runs `free`, and lets nobody mark one of these records as dead in the middle of it or after it.
+    fn free_run(&self, run: &[Dead], free: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut unfreed = self.unfreed.lock();
-        for dead in freed {
+        free()?;
+        for dead in run {
             if let Some(versions) = unfreed.get_mut(&dead.identity) {
                 versions.retain(|(_, location)| *location != dead.location);
                 if versions.is_empty() {
@@ -192,33 +225,7 @@ impl Reclaimer {
                 }
             }
         }
-    }
-
-    /// Frees the records' blocks. True when the whole file was unlinked.
-    fn free(&self, segment: &Arc<Segment>, dead: &[Dead]) -> io::Result<bool> {
-        if segment.is_hollow() {
-            return match std::fs::remove_file(segment.path()) {
-                Ok(()) => Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-                Err(error) => Err(error),
-            };
-        }
-        let mut next = dead.iter().map(|dead| dead.location).peekable();
-        while let Some(first) = next.next() {
-            let start = first.offset();
-            let mut end = start + first.disk_len();
-            while let Some(adjacent) = next.next_if(|location| location.offset() == end) {
-                end += adjacent.disk_len();
-            }
-            self.punch(segment, start, end - start)?;
-        }
-        if !self.punches() {
-            for record in dead {
-                kill(segment, &record.location)?;
-            }
-        }
-        segment.refresh_allocated()?;
-        Ok(false)
+        Ok(())
     }
 
     fn punch(&self, segment: &Segment, offset: u64, length: u64) -> io::Result<()> {

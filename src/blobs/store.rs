@@ -233,6 +233,12 @@ impl SegmentStore {
         Ok(())
     }
 
+    /// True when this record was released and its blocks are not yet free.
+    #[must_use]
+    pub fn is_released(&self, location: &Location, identity: u128) -> bool {
+        self.shared.reclaimer.is_unfreed(location, identity)
+    }
+
     /// Frees a segment whose records all died, however that came to be; nothing happens while one is live.
     pub fn release_hollow(&self, segment: &Arc<Segment>) {
         if segment.is_hollow() {

@@ -151,7 +151,9 @@ fn compare(state: &State, segment: &Arc<Segment>, blocks: &mut HashMap<u32, Bloc
         let hash = state.table.hash(&header.name);
         let known = state.table.peek(hash, |_| ());
         let location = header.location(segment.id(), block);
-        let is_known = known.is_some_and(|(slot, ())| slot.location == location);
+        let is_known = known.is_some_and(|(slot, ())| slot.location == location)
+            // Removed by this process, after the start.
+            || state.store.is_released(&location, hash.number());
         // What is there and has a newer version is dead: the process died before it was freed.
         if !is_known && replay::header_is_there(segment, &header, block)? {
             let used_us = header.created_ms.saturating_mul(1000);
