@@ -17,9 +17,12 @@ use super::state::{State, gauge};
 use crate::blobs::segment::Kind;
 use crate::blobs::{RecordHeader, Segment, blocks, footer, replay};
 use crate::index::{Change, Entry, Index, IndexError, Progress};
+use crate::key::MAX_KEY_BYTES;
 
 /// Changes in one call of the engine; larger batches were measured to leak in sled.
 const BATCH: usize = 100;
+/// Bytes of names in one call. With names of 900 bytes a hundred changes were seen to add more than a MiB.
+const BATCH_BYTES: usize = 32 << 10;
 /// Of a thread's time, one part in so many goes to the engine while requests are served.
 const SHARE: u32 = 4;
 /// Time that a shutdown gives the index.
@@ -265,7 +268,10 @@ impl Indexer {
         changes: &[Change],
         pace: &dyn Fn() -> Pace,
     ) -> Result<bool, IndexError> {
-        for batch in changes.chunks(BATCH) {
+        let mut rest = changes;
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(batch_len(rest));
+            rest = later;
             // What a batch adds was counted ahead; here it must really be there.
             if evict::make_room(&self.state, 0)?.is_none() {
                 return Ok(false);
@@ -319,4 +325,19 @@ impl Indexer {
         replace_index(&self.state, error);
         self.cursors.clear();
     }
+}
+
+/// How many of these changes make the next batch: few enough, and their names short enough, that what the engine writes for
+/// them stays below the room that the budget leaves it.
+fn batch_len(changes: &[Change]) -> usize {
+    let mut bytes = 0;
+    let fits = changes.iter().take(BATCH).take_while(|change| {
+        bytes += match change {
+            Change::Put(entry) => entry.name.key.as_str().len(),
+            // Its name is looked up: as long as a name can be.
+            Change::Remove(_) => MAX_KEY_BYTES,
+        };
+        bytes <= BATCH_BYTES
+    });
+    fits.count().max(1)
 }
