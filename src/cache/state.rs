@@ -169,10 +169,15 @@ impl State {
     /// Drops a record that turned out to be damaged. Nothing happens when it was removed or moved in the meantime: then
     /// it was not damaged but gone.
     pub(super) fn drop_damaged(&self, slot: &Slot, what: &str) {
-        if self.drop_dead(slot) {
+        if self.table.remove_record(slot) {
             let Location { segment, block, .. } = slot.location;
             tracing::warn!(segment, block, sequence = slot.sequence, what, "damaged record dropped");
             self.metrics.damaged.inc();
+            // So that the next start does not find it and count it again, should it come before the blocks are freed.
+            if let Err(error) = self.store.kill(&slot.location) {
+                self.kill_failed(&error);
+            }
+            self.forget(slot);
         }
     }
 

@@ -136,6 +136,17 @@ impl Upload {
     /// # Errors
     /// `TooLarge`, `LengthMismatch` (more than declared), `NoSpace`, `Overloaded`, `Io`. The upload is over then.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), CacheError> {
+        let taken = self.take_in(chunk).await;
+        if taken.is_err()
+            && let Some(undone) = self.undo()
+        {
+            // Whoever is told of the failure finds the room free again.
+            undone.await;
+        }
+        taken
+    }
+
+    async fn take_in(&mut self, chunk: Bytes) -> Result<(), CacheError> {
         self.received += chunk.len() as u64;
         if self.received > self.limit {
             return Err(CacheError::TooLarge { limit: self.limit });
@@ -327,6 +338,21 @@ impl Upload {
         }
     }
 
+    /// Removes the unfinished file, where there is one. A write under way cannot be stopped, and removing a large file takes
+    /// time: neither is for the request's thread, and the room stays taken until the file is gone.
+    fn undo(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let solo = self.solo.take()?;
+        let held = (self.reservation.take(), std::mem::take(&mut self.permit));
+        Some(async move {
+            let writer = match solo {
+                Solo::Idle(writer) => Some(writer),
+                Solo::Writing(task) => task.await.ok().and_then(Result::ok),
+            };
+            let removed = tokio::task::spawn_blocking(move || drop(writer)).await;
+            drop((removed, held));
+        })
+    }
+
     fn write_failed(&self, error: io::Error) -> CacheError {
         self.state.metrics.store_errors.with_label_values(&["write"]).inc();
         if error.kind() == io::ErrorKind::StorageFull {
@@ -339,23 +365,13 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // A write under way cannot be stopped, and removing a large file takes time: both happen elsewhere, and the room
-        // stays taken until the file is gone. A small one goes here and now, with its room.
-        let small = matches!(&self.solo, Some(Solo::Idle(writer)) if writer.written() <= GATHER_BYTES);
-        let (Some(solo), Ok(runtime), false) =
-            (self.solo.take(), tokio::runtime::Handle::try_current(), small)
-        else {
+        // A small file goes here and now, with its room.
+        if matches!(&self.solo, Some(Solo::Idle(writer)) if writer.written() <= GATHER_BYTES) {
             return;
-        };
-        let held = (self.reservation.take(), std::mem::take(&mut self.permit));
-        runtime.spawn(async move {
-            let writer = match solo {
-                Solo::Idle(writer) => Some(writer),
-                Solo::Writing(task) => task.await.ok().and_then(Result::ok),
-            };
-            let removed = tokio::task::spawn_blocking(move || drop(writer)).await;
-            drop((removed, held));
-        });
+        }
+        if let (Some(undone), Ok(runtime)) = (self.undo(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(undone);
+        }
     }
 }
 
