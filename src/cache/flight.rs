@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 /// Buffer sizes: a body that is read whole fits all but the largest, with its header; a chunk fits the largest.
-const SIZES: [usize; 4] = [4 << 10, 24 << 10, 68 << 10, CHUNK_BYTES];
+const SIZES: [usize; 5] = [4 << 10, 24 << 10, 68 << 10, 132 << 10, CHUNK_BYTES];
 /// Largest part of a body that is read at once, in bytes.
 pub(super) const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of idle buffers of one size that are kept.

@@ -24,7 +24,7 @@ use crate::object::{ETag, ObjectInfo};
 pub(super) const PROBE: &str = ".sccache_check";
 /// Bodies up to this many bytes are read together with their header, and go into the memory tier; larger ones are read, or
 /// sent from their file, in parts.
-const WHOLE_BYTES: u64 = 64 << 10;
+const WHOLE_BYTES: u64 = 128 << 10;
 
 /// What the kernel reads ahead of a sequential reader by default.
 const READ_AHEAD_BYTES: usize = 128 << 10;
