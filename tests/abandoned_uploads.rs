@@ -44,16 +44,26 @@ fn abandon_commit(runtime: &tokio::runtime::Runtime, cache: &Cache, key: &str, l
         let options = PutOptions { declared_length: Some(length as u64), ..PutOptions::default() };
         let mut upload = cache.begin_put(name(key), options).await.unwrap();
         upload.write(Bytes::from(vec![7; length])).await.unwrap();
+        // The only thread for such work is taken, so that the commit has to wait.
+        let (go_on, taken) = std::sync::mpsc::channel::<()>();
+        let taken = tokio::task::spawn_blocking(move || taken.recv());
         let mut commit = Box::pin(upload.commit());
         let polled = commit.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(polled.is_pending(), "the commit did not wait, the test shows nothing");
+        drop(commit);
+        drop(go_on);
+        assert!(taken.await.unwrap().is_err(), "nothing was sent");
     });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().max_blocking_threads(1).enable_all().build().unwrap()
 }
 
 #[test]
 fn a_commit_that_nobody_waits_for_is_published_and_can_be_deleted() {
     let dir = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = runtime();
     let cache = open(dir.path());
     abandon_commit(&runtime, &cache, "gathered", 3 << 20);
     let find = || runtime.block_on(cache.get(&name("gathered"))).unwrap();
@@ -71,7 +81,7 @@ fn a_commit_that_nobody_waits_for_is_published_and_can_be_deleted() {
 #[test]
 fn a_large_upload_that_nobody_waits_for_leaves_no_file_behind_that_is_no_object() {
     let dir = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = runtime();
     let cache = open(dir.path());
     abandon_commit(&runtime, &cache, "solo", 20 << 20);
     wait_for("the file to become an object or to go", || {
