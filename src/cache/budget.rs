@@ -158,7 +158,8 @@ impl Budget {
 
     /// Notes how many bytes are free on the file system.
     pub(super) fn set_free_disk(&self, free: u64) {
-        let limit = (self.used() + free).saturating_sub(self.min_free_disk);
+        // Between two looks the file system takes blocks for its own metadata, too.
+        let limit = (self.used() + free).saturating_sub(self.min_free_disk + OVERHEAD_BYTES);
         self.disk_limit.store(limit, Ordering::Release);
     }
 }

@@ -7,7 +7,7 @@ use super::error::CacheError;
 use super::flight::FlightPermit;
 use super::state::State;
 use crate::blobs::{Location, RecordHeader};
-use crate::index::table::{Inserted, NameHash};
+use crate::index::table::{Inserted, NameHash, Slot};
 use crate::object::Precondition;
 
 /// Makes a written record the current one of its object. It travels with the write: a record that is on disk gets
@@ -27,7 +27,8 @@ pub(super) type Published = Result<(RecordHeader, bool), CacheError>;
 impl Publication {
     /// Makes the record the current one of its object, where the precondition allows.
     pub(super) fn insert(&self, location: Location) -> Result<Inserted, Precondition> {
-        self.state.table.insert(self.hash, self.sequence, location, self.precondition)
+        let let_go = |old: &Slot| self.state.release_replaced(old);
+        self.state.table.insert(self.hash, self.sequence, location, self.precondition, let_go)
     }
 
     /// Lets go of what the record replaced, or of the record itself where it did not become the current one.
@@ -45,7 +46,7 @@ impl Publication {
         match inserted {
             Ok(Inserted::Created) => Ok((header, true)),
             Ok(Inserted::Replaced(old)) => {
-                state.forget_replaced(&old);
+                state.mark_replaced(&old);
                 Ok((header, false))
             }
             Ok(Inserted::Superseded) => {

@@ -134,22 +134,21 @@ impl State {
         self.store.release(gone.location, gone.hash.number());
     }
 
-    /// Lets go of a record that a newer one of the same object replaced. It is made unreadable before the newer one is
-    /// acknowledged: otherwise it could come back after a crash, once the newer one is deleted, evicted or damaged.
-    pub(super) fn forget_replaced(&self, old: &Slot) {
-        if self.options.durability == Durability::Periodic {
-            if let Err(error) = self.store.kill(&old.location) {
-                self.kill_failed(&error);
-            }
-            self.dead.lock().push(old.sequence);
-            self.store.release(old.location, old.hash.number());
-            return;
+    /// Lets go of a record that a newer one of the same object replaces; to be followed by [`State::mark_replaced`].
+    pub(super) fn release_replaced(&self, old: &Slot) {
+        match self.options.durability {
+            Durability::Periodic => self.store.release(old.location, old.hash.number()),
+            // The newer one is not durable yet; the sync that makes it so kills the older one.
+            Durability::Commit => self.store.release_replaced(old.location, old.hash.number()),
         }
-        // The newer one is not durable yet; the sync that makes it so kills the older one.
+    }
+
+    /// Makes a replaced record unreadable before the newer one is acknowledged: otherwise it could come back after a crash,
+    /// once the newer one is deleted, evicted or damaged.
+    pub(super) fn mark_replaced(&self, old: &Slot) {
         self.dead.lock().push(old.sequence);
-        self.store.release_replaced(old.location, old.hash.number());
-        // The newer one may have been removed before this one was known to be replaced.
-        if self.table.peek(old.hash, |_| ()).is_none() {
+        // With `commit` that is the sync's work, unless the newer one is gone already.
+        if self.options.durability == Durability::Periodic || self.table.peek(old.hash, |_| ()).is_none() {
             self.kill_replaced(old.hash);
         }
     }

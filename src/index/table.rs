@@ -148,7 +148,8 @@ impl Table {
     }
 
     /// Makes a new record the current one of its object, where the precondition holds at that moment.
-    /// A record that was stored later than this one stays.
+    /// A record that was stored later than this one stays. `let_go` gets what is replaced before anybody can remove the new
+    /// record: whoever does then finds the old one among the dead.
     ///
     /// # Errors
     /// The precondition, when it does not hold; nothing changed then.
@@ -158,6 +159,7 @@ impl Table {
         sequence: u64,
         location: Location,
         precondition: Precondition,
+        let_go: impl FnOnce(&Slot),
     ) -> Result<Inserted, Precondition> {
         let slot = Slot { hash, sequence, location, used_us: now_us(), hits: 0, verified: true };
         let inserted = self.with_shard(hash, |shard| {
@@ -170,6 +172,9 @@ impl Table {
             shard.insert_newest(slot);
             // Under the lock, before anybody can count it as removed.
             self.count_added(&slot);
+            if let Some(old) = &present {
+                let_go(old);
+            }
             Ok(present.map_or(Inserted::Created, Inserted::Replaced))
         })?;
         if let Inserted::Replaced(old) = &inserted {
