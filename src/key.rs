@@ -14,6 +14,10 @@ pub const MAX_NAMESPACE_BYTES: usize = 63;
 /// The namespace of every path whose first segment names no configured namespace.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
+/// The last segment of the key that sccache reads and writes at its start to learn its rights. Without an answer to the read
+/// it does not start, and no build asked for it.
+pub const SCCACHE_PROBE: &str = ".sccache_check";
+
 /// The top-level partition of the cache: a bucket to S3, a top-level collection to WebDAV.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Namespace(Arc<str>);
@@ -119,6 +123,12 @@ impl ObjectKey {
     #[must_use]
     pub fn last_segment(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// True for sccache's start-up probe, at whatever prefix.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.last_segment() == SCCACHE_PROBE
     }
 }
 

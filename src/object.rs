@@ -50,3 +50,15 @@ pub enum Precondition {
     /// The object is still the version with this [`ObjectInfo::sequence`] (`If-Match`, resolved by the caller).
     Unchanged(u64),
 }
+
+impl Precondition {
+    /// True when it holds for the version that is stored, by its sequence number; `None`: there is none.
+    #[must_use]
+    pub fn holds(self, stored: Option<u64>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Absent => stored.is_none(),
+            Self::Unchanged(sequence) => stored == Some(sequence),
+        }
+    }
+}

@@ -20,8 +20,6 @@ use crate::index::table::Slot;
 use crate::key::ObjectName;
 use crate::object::{ETag, ObjectInfo};
 
-/// The key whose reads are never refused: without an answer to it sccache does not start (its start-up probe).
-pub(super) const PROBE: &str = ".sccache_check";
 /// Bodies up to this many bytes are read together with their header, and go into the memory tier; larger ones are read, or
 /// sent from their file, in parts.
 const WHOLE_BYTES: u64 = 128 << 10;
@@ -181,7 +179,7 @@ pub(super) async fn open(
         BufferPool::size_for(with_body) as u64
     };
     let mut permit = state.flight.take(in_flight);
-    if permit.is_none() && name.key.last_segment() != PROBE {
+    if permit.is_none() && !name.key.is_probe() {
         state.metrics.refused.with_label_values(&["memory"]).inc();
         return Err(CacheError::Overloaded);
     }

@@ -16,7 +16,6 @@ use super::error::CacheError;
 use super::evict;
 use super::flight::FlightPermit;
 use super::publication::{Publication, Published};
-use super::read::PROBE;
 use super::state::State;
 use crate::blobs::record::header_len;
 use crate::blobs::{RecordHeader, SoloWriter};
@@ -92,12 +91,7 @@ impl Upload {
                 return Err(CacheError::Loading);
             }
             let present = state.table.peek(state.table.hash(&name), |slot| slot.sequence);
-            let holds = match options.precondition {
-                Precondition::None => true,
-                Precondition::Absent => present.is_none(),
-                Precondition::Unchanged(sequence) => present.is_some_and(|(_, found)| found == sequence),
-            };
-            if !holds {
+            if !options.precondition.holds(present.map(|(_, sequence)| sequence)) {
                 return Err(CacheError::PreconditionFailed);
             }
         }
@@ -117,8 +111,8 @@ impl Upload {
         };
         let expected = options.declared_length.unwrap_or(0);
         upload.reserve(expected).await?;
-        let is_probe = options.declared_length.is_some_and(|length| length <= PROBE_BYTES)
-            && upload.name.key.last_segment() == PROBE;
+        let is_probe =
+            options.declared_length.is_some_and(|length| length <= PROBE_BYTES) && upload.name.key.is_probe();
         if is_probe {
             upload.permitted = PROBE_BYTES;
         } else if expected > GATHER_BYTES {

@@ -6,6 +6,7 @@
 use axum::body::Body;
 use axum::http::{Request, Response};
 
+use crate::key::SCCACHE_PROBE;
 use crate::metrics::Metrics;
 use crate::protocol::error::Refusal;
 use crate::protocol::incoming::{Incoming, Leftover};
@@ -25,7 +26,7 @@ pub const RAW_REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// also writes the probe, and OpenDAL asks for the collection (Depth 0, which costs nothing) before any write.
 pub(super) fn is_exempt(request: &Request<Body>) -> bool {
     let path = request.uri().path();
-    let is_probe = path.rsplit('/').next() == Some(".sccache_check");
+    let is_probe = path.rsplit('/').next() == Some(SCCACHE_PROBE);
     let is_collection_check = request.method().as_str() == "PROPFIND"
         && path.ends_with('/')
         && request.headers().get("depth").is_some_and(|depth| depth == "0");

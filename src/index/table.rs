@@ -348,11 +348,7 @@ impl Table {
 }
 
 fn check(precondition: Precondition, present: Option<&Slot>) -> Result<(), Precondition> {
-    let holds = match precondition {
-        Precondition::None => true,
-        Precondition::Absent => present.is_none(),
-        Precondition::Unchanged(expected) => present.is_some_and(|slot| slot.sequence == expected),
-    };
+    let holds = precondition.holds(present.map(|slot| slot.sequence));
     if holds { Ok(()) } else { Err(precondition) }
 }
 

@@ -19,9 +19,6 @@ use crate::protocol::handoff::{FileQueue, MAX_STAND_IN};
 use crate::protocol::range::{self, Wanted};
 use crate::protocol::{Context, validators};
 
-/// The object that sccache reads and writes at its start to learn its rights; no build asked for it.
-const PROBE: &str = ".sccache_check";
-
 pub(in crate::protocol) async fn get(
     context: &Context,
     name: ObjectName,
@@ -32,7 +29,7 @@ pub(in crate::protocol) async fn get(
         Some(object) => serve(context, object, headers, files).await,
         None => Err(miss()),
     };
-    if name.key.last_segment() != PROBE {
+    if !name.key.is_probe() {
         match answer.as_ref().map_err(Refusal::code) {
             Ok(_) | Err(ErrorCode::PreconditionFailed | ErrorCode::RangeNotSatisfiable) => {
                 context.metrics.hits.inc();
