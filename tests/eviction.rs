@@ -250,13 +250,16 @@ async fn read_slowly(cache: &Cache, key: u64) -> bool {
 async fn readers_get_whole_bodies(punch_holes: bool) {
     let seed = opened::seed();
     let opened = Opened::new(32 * MIB, |options| options.punch_holes = punch_holes).await;
-    let keys = 60;
+    // All of them together are half as much again as fits.
+    let keys = 90;
     let readers: Vec<_> = (0..12)
         .map(|at| {
             let (cache, mut random) = (opened.cache.clone(), StdRng::seed_from_u64(seed + at));
+            let evictions = opened.metrics.evictions.with_label_values(&["capacity"]);
             tokio::spawn(async move {
                 let mut hits = 0;
-                while hits < 120 {
+                // However slow the disk makes the writer: reads amid evictions are what is tested.
+                while hits < 120 || evictions.get() < 20 {
                     hits += u64::from(read_slowly(&cache, random.random_range(0..keys)).await);
                     tokio::task::yield_now().await;
                 }
@@ -290,7 +293,6 @@ async fn readers_get_whole_bodies(punch_holes: bool) {
     }
     writer.abort();
     let _ = writer.await;
-    assert!(opened.metrics.evictions.with_label_values(&["capacity"]).get() > 0, "nothing was evicted");
     assert_eq!(opened.metrics.damaged.get(), 0);
     assert!(block_bytes(&opened.dir()) <= 32 * MIB);
 }

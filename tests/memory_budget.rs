@@ -80,10 +80,21 @@ async fn aborted_uploads_give_their_memory_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_uploads_are_cut_and_give_their_memory_back() {
     let server = small(Duration::from_secs(2)).await;
-    let (mut one, mut two) = (hold(&server, "one").await, hold(&server, "two").await);
-    until("both uploads are under way", async || server.ask("GET", "/a/small").await.status == 503).await;
-    one.bytes_to_the_end().await;
-    two.bytes_to_the_end().await;
+    // A machine that stands still for two seconds cuts them before anyone could look: then once more.
+    until("both uploads are under way and then cut", async || {
+        let (mut one, mut two) = (hold(&server, "one").await, hold(&server, "two").await);
+        let mut held = false;
+        for _ in 0..200 {
+            held |= server.ask("GET", "/a/small").await.status == 503;
+            if held {
+                break;
+            }
+        }
+        one.bytes_to_the_end().await;
+        two.bytes_to_the_end().await;
+        held
+    })
+    .await;
     assert_all_is_back(&server).await;
 }
 
