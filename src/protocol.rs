@@ -16,8 +16,11 @@ pub mod path;
 pub mod range;
 
 mod plain;
+mod read;
+mod s3;
 mod validators;
 mod webdav;
+mod write;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -104,9 +107,9 @@ impl Context {
         match (operation.method, target) {
             (MethodLabel::Get, Target::Object(name)) => {
                 let files = parts.extensions.get::<FileQueue>();
-                plain::get(self, name, &parts.headers, files).await
+                read::get(self, name, &parts.headers, files).await
             }
-            (MethodLabel::Head, Target::Object(name)) => plain::head(self, name, &parts.headers).await,
+            (MethodLabel::Head, Target::Object(name)) => read::head(self, name, &parts.headers).await,
             (MethodLabel::Put, Target::Object(name)) => {
                 plain::put(self, name, &parts.headers, incoming).await
             }
