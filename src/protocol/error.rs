@@ -55,6 +55,8 @@ codes! {
         "The body of a PROPFIND is no XML that WebDAV allows.";
     IncompleteBody = "incomplete_body" BAD_REQUEST
         "The body ended early or ran past its declared length. Nothing was stored.";
+    Unauthorized = "unauthorized" UNAUTHORIZED
+        "The request has no token where one is needed, or not a good one. The text says which.";
     Forbidden = "forbidden" FORBIDDEN
         "This is not allowed for this caller, or for anyone.";
     NotFound = "not_found" NOT_FOUND
