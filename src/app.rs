@@ -6,6 +6,7 @@ use std::io;
 
 use tokio::net::TcpListener;
 
+use crate::auth::Policy;
 use crate::cache::{Cache, CacheOptions, OpenError};
 use crate::config::Config;
 use crate::http::Site;
@@ -45,7 +46,8 @@ impl App {
         let metrics = Metrics::new()?;
         let cache = Cache::open(CacheOptions::from(config), metrics.clone())?;
         let protocols = Protocols::new(cache.clone(), config, metrics.clone());
-        let site = Site::new(protocols, cache.clone(), metrics.clone(), config.anonymous);
+        let policy = Policy::new(config);
+        let site = Site::new(protocols, cache.clone(), metrics.clone(), policy);
         let limits = Limits {
             max_connections: config.max_connections,
             header_timeout: config.header_timeout,

@@ -33,7 +33,6 @@ pub use overload::RAW_REFUSAL;
 
 use crate::auth::Policy;
 use crate::cache::Cache;
-use crate::config::Anonymous;
 use crate::metrics::Metrics;
 use crate::protocol::Protocols;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -63,12 +62,12 @@ struct Shared {
 }
 
 impl Site {
-    /// A site that serves `protocols`, and on its own pages the state of `cache` and `metrics`.
+    /// A site that serves `protocols` to those whom `policy` lets, and on its own pages the state of `cache` and `metrics`.
     #[must_use]
-    pub fn new(protocols: Protocols, cache: Cache, metrics: Metrics, anonymous: Option<Anonymous>) -> Self {
+    pub fn new(protocols: Protocols, cache: Cache, metrics: Metrics, policy: Policy) -> Self {
         Self(Arc::new(Shared {
             protocols,
-            policy: Policy::new(anonymous),
+            policy,
             labels: Labels::new(&metrics),
             admin: admin::router(cache, metrics.clone()),
             metrics,

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use larder::config::{Config, KEYS, NAMESPACE_KEYS};
+use larder::config::{Config, KEYS, NAMESPACE_KEYS, TOKEN_KEYS};
 use larder::metrics::DESCRIPTIONS;
 use larder::protocol::error::ErrorCode;
 
@@ -36,6 +36,7 @@ fn hold(table: &str, expected: &str) {
 fn the_tables_say_what_the_code_says() {
     hold("configuration", &configuration());
     hold("namespaces", &namespaces());
+    hold("tokens", &tokens());
     hold("metrics", &metrics());
     hold("errors", &errors());
 }
@@ -54,6 +55,14 @@ fn namespaces() -> String {
     let mut table = row(&["Key", "Meaning"]) + "|---|---|\n";
     for key in NAMESPACE_KEYS {
         table += &row(&[&code(key.name), key.help]);
+    }
+    table
+}
+
+fn tokens() -> String {
+    let mut table = row(&["Key", "Value", "Meaning"]) + "|---|---|---|\n";
+    for key in TOKEN_KEYS {
+        table += &row(&[&code(key.name), key.value, key.help]);
     }
     table
 }

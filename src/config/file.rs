@@ -1,6 +1,6 @@
 //! The configuration file: TOML text into settings with their line numbers.
 //!
-//! Owns the file's shape (top-level keys and `[namespaces.NAME]` tables). Knows nothing of the other sources
+//! Owns the file's shape (top-level keys and `[namespaces.NAME]` tables; `[tokens.NAME]` is beside it). Knows nothing of the other sources
 //! and never touches a disk: it is given the text.
 
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use super::keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
 use super::problem::{Source, did_you_mean};
 use super::{NamespaceConfig, load::Draft};
 use crate::key::Namespace;
+
+pub(in crate::config) mod tokens;
 
 /// A configuration file as it was read.
 #[derive(Clone, Debug)]
@@ -60,6 +62,7 @@ pub(super) fn apply(draft: &mut Draft, file: &File, named_by: &Source) {
         let source = reader.source(name.span().start);
         match (name.get_ref().as_ref(), Key::named(name.get_ref())) {
             ("namespaces", _) => reader.namespaces(draft, value, source),
+            ("tokens", _) => reader.tokens(draft, value, source),
             (_, Some(key)) => match scalar(value.get_ref()) {
                 Ok(text) => draft.set(key, &text, source),
                 Err(kind) => {
@@ -68,7 +71,7 @@ pub(super) fn apply(draft: &mut Draft, file: &File, named_by: &Source) {
                 }
             },
             (unknown, None) => {
-                let known = KEYS.iter().map(|key| key.name).chain(["namespaces"]);
+                let known = KEYS.iter().map(|key| key.name).chain(["namespaces", "tokens"]);
                 let hint = did_you_mean(unknown, known);
                 draft.problem(unknown, source, format!("there is no such key{hint}: correct or remove it"));
             }

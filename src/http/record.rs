@@ -32,7 +32,8 @@ struct Line {
     method: Method,
     uri: Uri,
     peer: SocketAddr,
-    principal: Principal,
+    /// Whose request it is, once that is known. Nobody's: the server's own pages, refused credentials.
+    principal: Option<Principal>,
     received_bytes: Arc<AtomicU64>,
 }
 
@@ -44,7 +45,7 @@ impl Record {
                 method: request.method().clone(),
                 uri: request.uri().clone(),
                 peer: caller.peer,
-                principal: shared.policy.identify(),
+                principal: None,
                 received_bytes: Arc::default(),
             })
         });
@@ -78,6 +79,12 @@ impl Record {
         self.labels.set_operation(operation);
     }
 
+    pub(super) fn is_from(&mut self, principal: &Principal) {
+        if let Some(line) = &mut self.line {
+            line.principal = Some(principal.clone());
+        }
+    }
+
     /// Notes the answer's status. Counted here and not at the end of the body, so that a client that has its
     /// answer finds it counted.
     pub(super) fn answered(&mut self, status: StatusCode) {
@@ -101,7 +108,7 @@ impl Record {
             target: "larder::request",
             id = self.id,
             peer = %line.peer,
-            principal = %line.principal,
+            principal = line.principal.as_ref().map(tracing::field::display),
             protocol = self.labels.protocol(),
             method = %line.method,
             path = line.uri.path(),

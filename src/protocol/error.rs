@@ -71,6 +71,8 @@ codes! {
         "No token has this S3 access key id, or it has expired, or the server does not know its secret.";
     ClockSkew = "clock_skew" FORBIDDEN
         "The request was signed more than 15 minutes away from the server's time.";
+    Unauthorized = "unauthorized" UNAUTHORIZED
+        "The request has no token where one is needed, or not a good one. The text says which.";
     Forbidden = "forbidden" FORBIDDEN
         "This is not allowed for this caller, or for anyone.";
     NotFound = "not_found" NOT_FOUND
