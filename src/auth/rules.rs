@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::credentials::Credentials;
 use super::principal::Token;
+use super::sigv4::DerivedKeys;
 use super::{Principal, Rejected, S3Key};
 use crate::config::{Anonymous, Config, Secret, SecretDigest};
 
@@ -17,6 +18,7 @@ pub(super) struct Rules {
     by_digest: HashMap<SecretDigest, Arc<Token>>,
     by_name: HashMap<Box<str>, (Arc<Token>, Arc<Secret>)>,
     has_tokens: bool,
+    pub(super) derived_keys: DerivedKeys,
 }
 
 impl Rules {
@@ -31,7 +33,9 @@ impl Rules {
                 by_name.insert(name.as_str().into(), (token, Arc::clone(secret)));
             }
         }
-        Self { anonymous: config.anonymous, by_digest, by_name, has_tokens: !config.tokens.is_empty() }
+        let has_tokens = !config.tokens.is_empty();
+        let derived_keys = DerivedKeys::default();
+        Self { anonymous: config.anonymous, by_digest, by_name, has_tokens, derived_keys }
     }
 
     pub(super) fn unsigned(&self) -> Result<Principal, Rejected> {

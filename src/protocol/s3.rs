@@ -28,12 +28,14 @@ pub(super) use error::refuse;
 pub use payload::{Payload, PayloadForm};
 pub use request::{S3Request, is_s3, read};
 pub(super) use service::Service;
+pub(super) use uploads::expire;
 
 use crate::protocol::Context;
-use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::error::Refusal;
 use crate::protocol::incoming::Incoming;
 use crate::protocol::operation::{Admission, MethodLabel, Operation};
 use crate::protocol::path::{PathError, Target};
+use crate::sigv4::Query;
 
 /// Carries out an S3 request. Whatever goes wrong is an answer in S3's form.
 pub(super) async fn handle(
@@ -68,25 +70,24 @@ async fn dispatch(
         }
         Err(other) => return Err(Refusal::from(other).into()),
     };
-    let query = operation.s3.and_then(|s3| s3.query).ok_or_else(|| {
-        Refusal::new(ErrorCode::BadPath, "the query has a broken escape or is not UTF-8")
-    })?;
+    let no_query = Query::default();
+    let query = operation.s3.as_ref().map_or(Ok(&no_query), |s3| s3.query())?;
     let headers = &parts.headers;
     if let Target::Object(name) = target.clone() {
-        if objects::are_asked_for(method, &query, headers) {
+        if objects::are_asked_for(method, query, headers) {
             let answered = match method {
-                MethodLabel::Get => objects::get(context, name, &query, headers, &parts.extensions).await,
-                MethodLabel::Head => objects::head(context, name, &query, headers).await,
+                MethodLabel::Get => objects::get(context, name, query, headers, &parts.extensions).await,
+                MethodLabel::Head => objects::head(context, name, query, headers).await,
                 MethodLabel::Put => objects::put(context, name, headers, admission.payload, incoming).await,
                 _ => objects::delete(context, name, headers).await,
             };
             return Ok(answered?);
         }
-        if uploads::is_part(method, &query, headers) {
-            return uploads::put_part(context, name, &query, headers, admission.payload, incoming).await;
+        if uploads::is_part(method, query, headers) {
+            return uploads::put_part(context, name, query, headers, admission.payload, incoming).await;
         }
     }
-    service.call(&target, &query, parts, admission.payload, incoming).await
+    service.call(&target, query, parts, admission.payload, incoming).await
 }
 
 fn is_bucket_path(path: &str) -> bool {

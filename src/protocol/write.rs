@@ -44,17 +44,18 @@ pub(super) async fn put(
         return Err(Refusal::new(ErrorCode::BadHeader, "Content-Range on a PUT: send the whole object"));
     }
     let precondition = precondition(context, &name, headers).await?;
-    store(context, name, precondition, source).await
+    let limit = context.namespaces.max_object_size(&name.namespace);
+    store(context, name, precondition, limit, source).await
 }
 
-/// Takes all of `source` into the object `name`.
+/// Takes all of `source`, of at most `limit` bytes, into the object `name`.
 pub(super) async fn store(
     context: &Context,
     name: ObjectName,
     precondition: Precondition,
+    limit: u64,
     source: &mut impl Source,
 ) -> Result<Stored, Refusal> {
-    let limit = context.namespaces.max_object_size(&name.namespace);
     let declared_length = source.declared_length();
     let options = PutOptions { declared_length, precondition, max_length: Some(limit) };
     let mut upload = context.cache.begin_put(name, options).await?;

@@ -13,6 +13,7 @@ use larder::config::{Config, NamespaceConfig};
 use larder::key::Namespace;
 use larder::metrics::Metrics;
 use larder::protocol::Protocols;
+use larder::protocol::operation::Admission;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -122,5 +123,5 @@ pub async fn receive(stream: &mut TcpStream) -> Answer {
 
 async fn answer(State(protocols): State<Protocols>, request: Request) -> Response {
     let operation = protocols.parse(&request);
-    protocols.handle(operation, request).await
+    protocols.handle(operation, Admission::default(), request).await
 }

@@ -16,7 +16,7 @@ const NOT_CHECKSUMS: &[&str] = &["x-amz-checksum-algorithm", "x-amz-checksum-mod
 
 /// The checksums that a body must turn out to have.
 #[derive(Default)]
-pub struct Checksums {
+pub(super) struct Checksums {
     wanted: Vec<Wanted>,
 }
 
@@ -42,7 +42,7 @@ impl Checksums {
     /// # Errors
     /// A [`Refusal`] for an algorithm that is not known, which must not be taken for checked, or for a value that is
     /// none of its algorithm's.
-    pub fn promised(headers: &HeaderMap) -> Result<Self, Refusal> {
+    pub(super) fn promised(headers: &HeaderMap) -> Result<Self, Refusal> {
         let mut wanted = Vec::new();
         for (name, value) in headers {
             let name = name.as_str();
@@ -63,7 +63,7 @@ impl Checksums {
     }
 
     /// Takes the next bytes of the body into account.
-    pub fn update(&mut self, data: &[u8]) {
+    pub(super) fn update(&mut self, data: &[u8]) {
         for wanted in &mut self.wanted {
             wanted.running.update(data);
         }
@@ -73,7 +73,7 @@ impl Checksums {
     ///
     /// # Errors
     /// A [`Refusal`] that names the checksum that is wrong or missing.
-    pub fn finish(self, trailers: &[(String, String)]) -> Result<(), Refusal> {
+    pub(super) fn finish(self, trailers: &[(String, String)]) -> Result<(), Refusal> {
         for Wanted { header, value, running } in self.wanted {
             let value = match value {
                 Some(value) => value,

@@ -28,7 +28,7 @@ pub fn code(code: ErrorCode) -> S3ErrorCode {
         ErrorCode::BadSignature => S3ErrorCode::SignatureDoesNotMatch,
         ErrorCode::UnknownKey => S3ErrorCode::InvalidAccessKeyId,
         ErrorCode::ClockSkew => S3ErrorCode::RequestTimeTooSkewed,
-        ErrorCode::Forbidden => S3ErrorCode::AccessDenied,
+        ErrorCode::Forbidden | ErrorCode::Unauthorized => S3ErrorCode::AccessDenied,
         ErrorCode::NotFound => S3ErrorCode::NoSuchKey,
         ErrorCode::NoSuchNamespace => S3ErrorCode::NoSuchBucket,
         ErrorCode::MethodNotAllowed => S3ErrorCode::MethodNotAllowed,

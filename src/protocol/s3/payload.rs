@@ -64,6 +64,20 @@ impl PayloadForm {
 }
 
 impl Payload {
+    /// The payload of a signed request: `payload_hash` is what its signature covers for the body, `chunks` the chain
+    /// that begins with it.
+    ///
+    /// # Errors
+    /// A [`Refusal`] for a hash of no known form.
+    pub fn signed(payload_hash: &str, chunks: ChunkSignatures) -> Result<Self, Refusal> {
+        Ok(match PayloadForm::parse(payload_hash)? {
+            PayloadForm::Plain => Self::Plain,
+            PayloadForm::Hashed(hash) => Self::Hashed(hash),
+            PayloadForm::Chunked => Self::Chunked { signatures: None },
+            PayloadForm::SignedChunks => Self::Chunked { signatures: Some(chunks) },
+        })
+    }
+
     /// The payload of a request that nobody signed.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, Method, Uri};
 
+use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::namespaces::Namespaces;
 use crate::protocol::operation::{Access, MethodLabel, Operation, Protocol};
 use crate::protocol::path::{PathError, Target};
@@ -18,10 +19,21 @@ const S3_PARAMETERS: &[&str] =
 /// What an S3 request has beside method and target.
 #[derive(Clone, Debug)]
 pub struct S3Request {
-    /// The query; `None` when it cannot be decoded.
-    pub query: Option<Query>,
+    /// `None` when it cannot be decoded.
+    query: Option<Query>,
     /// What `x-amz-copy-source` names.
     pub copy_source: Option<Result<Target, PathError>>,
+}
+
+impl S3Request {
+    /// The query, which must be readable before anything else is believed.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when it is not.
+    pub fn query(&self) -> Result<&Query, Refusal> {
+        let text = "the query has a broken escape or is not UTF-8";
+        self.query.as_ref().ok_or_else(|| Refusal::new(ErrorCode::BadPath, text))
+    }
 }
 
 /// True for requests that speak S3: signed the S3 way, with a header or a parameter that only S3 has, or sent to a

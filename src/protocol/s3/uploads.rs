@@ -85,6 +85,11 @@ pub(super) async fn complete(
     let upload = StoredUpload::find(context, &name, &input.upload_id).await?;
     let parts = input.multipart_upload.and_then(|list| list.parts).unwrap_or_default();
     let parts = wanted_parts(context, &upload, &parts).await?;
+    let length: u64 = parts.iter().map(|(_, length)| length).sum();
+    if input.mpu_object_size.is_some_and(|claimed| u64::try_from(claimed) != Ok(length)) {
+        let text = format!("the parts have {length} bytes together, which is not the x-amz-mp-object-size sent");
+        return Err(S3Error::with_message(S3ErrorCode::InvalidRequest, text));
+    }
     let checksums = Checksums::promised(headers)?;
     let precondition = if conditions::concern_writes(headers) {
         let current = context.cache.head(&name).await.map_err(Refusal::from)?;

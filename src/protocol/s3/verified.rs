@@ -38,6 +38,20 @@ impl<'a> Verified<'a> {
         headers: &HeaderMap,
         payload: Payload,
     ) -> Result<Self, Refusal> {
+        let mut verified = Self::unchecked(incoming, headers, payload)?;
+        verified.checksums = Some(Checksums::promised(headers)?);
+        Ok(verified)
+    }
+
+    /// The same without a look at checksums, for a request whose checksums are not its own body's.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when its length is not declared as it must be.
+    pub(super) fn unchecked(
+        incoming: &'a mut Incoming,
+        headers: &HeaderMap,
+        payload: Payload,
+    ) -> Result<Self, Refusal> {
         let framing = match payload {
             Payload::Plain => Framing::Plain,
             Payload::Hashed(promised) => Framing::Hashed { hash: Sha256::new(), promised },
@@ -49,8 +63,7 @@ impl<'a> Verified<'a> {
             }
             Framing::Chunked(_) => decoded_length(headers)?,
         };
-        let checksums = Some(Checksums::promised(headers)?);
-        Ok(Self { incoming, framing, checksums, length, received: 0 })
+        Ok(Self { incoming, framing, checksums: None, length, received: 0 })
     }
 
     /// All of the body, of at most `limit` bytes.

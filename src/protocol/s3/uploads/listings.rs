@@ -10,7 +10,7 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use super::stored::{RECORD, StoredUpload, is_over};
+use super::stored::{RECORD, StoredUpload, is_over, read_record};
 use crate::key::{Namespace, ObjectName};
 use crate::protocol::Context;
 use crate::protocol::error::Refusal;
@@ -27,14 +27,14 @@ pub(in crate::protocol::s3) async fn list_parts(
     input: ListPartsInput,
 ) -> S3Result<ListPartsOutput> {
     let upload = StoredUpload::find(context, name, &input.upload_id).await?;
-    let marker = input.part_number_marker.as_deref().unwrap_or("0");
-    let after = marker.parse().map_err(|_| invalid("part-number-marker is a number"))?;
+    let marker = input.part_number_marker.unwrap_or_default();
+    let after = u32::try_from(marker).map_err(|_| invalid("part-number-marker is a number from 0 on"))?;
     let limit = page_size(input.max_parts)?;
     // One more shows whether there is a next page.
     let mut rows = upload.parts(context, after, limit + 1).await?;
     let is_truncated = rows.len() > limit;
     rows.truncate(limit);
-    let last = rows.last().map(|(number, _)| number.to_string());
+    let last = rows.last().and_then(|(number, _)| i32::try_from(*number).ok());
     let part = |(number, row): (u32, crate::cache::ListedObject)| Part {
         part_number: i32::try_from(number).ok(),
         size: i64::try_from(row.info.length).ok(),
@@ -46,7 +46,7 @@ pub(in crate::protocol::s3) async fn list_parts(
         parts: Some(rows.into_iter().map(part).collect()),
         is_truncated: Some(is_truncated),
         next_part_number_marker: last.filter(|_| is_truncated),
-        part_number_marker: Some(marker.to_owned()),
+        part_number_marker: Some(marker),
         max_parts: i32::try_from(limit).ok(),
         bucket: Some(input.bucket),
         key: Some(input.key),
@@ -113,16 +113,10 @@ async fn all(context: &Context, namespace: &Namespace) -> S3Result<Vec<(String, 
             after = Some(row.key.as_str().to_owned());
             let id = row.key.as_str().strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(RECORD));
             let Some(id) = id.and_then(|id| id.strip_suffix('/')).map(str::to_owned) else { continue };
-            let begun = row.info.modified();
             let record = ObjectName { namespace: Namespace::uploads(), key: row.key };
-            let Some(object) = context.cache.get(&record).await.map_err(Refusal::from)? else { continue };
-            let mut body = object.into_body(0..u64::MAX);
-            let mut key = Vec::new();
-            while let Some(chunk) = body.next_chunk().await.map_err(Refusal::from)? {
-                key.extend_from_slice(&chunk);
-            }
-            if !is_over(begun, SystemTime::now()) {
-                uploads.push((String::from_utf8_lossy(&key).into_owned(), id, begun));
+            match read_record(context, &record).await? {
+                Some((key, begun)) if !is_over(begun, SystemTime::now()) => uploads.push((key, id, begun)),
+                Some(_) | None => {}
             }
         }
         if is_last {

@@ -55,18 +55,10 @@ impl StoredUpload {
             return Err(missing());
         }
         let upload = Self { prefix: format!("{}/{id}/", name.namespace), id: id.to_owned() };
-        let record = context.cache.get(&upload.object(RECORD)?).await.map_err(Refusal::from)?;
-        let record = record.ok_or_else(missing)?;
-        let info = *record.info();
-        let mut body = record.into_body(0..info.length);
-        let mut key = Vec::new();
-        while let Some(chunk) = body.next_chunk().await.map_err(Refusal::from)? {
-            key.extend_from_slice(&chunk);
+        match read_record(context, &upload.object(RECORD)?).await? {
+            Some((key, begun)) if key == name.key.as_str() && !is_over(begun, SystemTime::now()) => Ok(upload),
+            Some(_) | None => Err(missing()),
         }
-        if key != name.key.as_str().as_bytes() || is_over(info.modified(), SystemTime::now()) {
-            return Err(missing());
-        }
-        Ok(upload)
     }
 
     /// Its id.
@@ -107,6 +99,21 @@ impl StoredUpload {
         let key = ObjectKey::new(&format!("{}{last}", self.prefix)).map_err(|_| bad_upload_id())?;
         Ok(ObjectName { namespace: Namespace::uploads(), key })
     }
+}
+
+/// The key that an upload's record holds, and when the upload was begun.
+pub(super) async fn read_record(
+    context: &Context,
+    record: &ObjectName,
+) -> S3Result<Option<(String, SystemTime)>> {
+    let Some(record) = context.cache.get(record).await.map_err(Refusal::from)? else { return Ok(None) };
+    let begun = record.info().modified();
+    let mut body = record.into_body(0..u64::MAX);
+    let mut key = Vec::new();
+    while let Some(chunk) = body.next_chunk().await.map_err(Refusal::from)? {
+        key.extend_from_slice(&chunk);
+    }
+    Ok(String::from_utf8(key).ok().map(|key| (key, begun)))
 }
 
 /// True when what began or was stored at `since` is too old.
