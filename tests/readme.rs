@@ -6,6 +6,7 @@
 use larder::config::{Config, KEYS, NAMESPACE_KEYS, TOKEN_KEYS};
 use larder::metrics::DESCRIPTIONS;
 use larder::protocol::error::ErrorCode;
+use larder::protocol::s3;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
@@ -76,9 +77,10 @@ fn metrics() -> String {
 }
 
 fn errors() -> String {
-    let mut table = row(&["Code", "Status", "Meaning"]) + "|---|---|---|\n";
+    let mut table = row(&["Code", "Status", "To S3's clients", "Meaning"]) + "|---|---|---|---|\n";
     for error in ErrorCode::ALL {
-        table += &row(&[&code(error.as_str()), error.status().as_str(), error.description()]);
+        let s3 = s3::code(*error);
+        table += &row(&[&code(error.as_str()), error.status().as_str(), s3.as_str(), error.description()]);
     }
     table
 }

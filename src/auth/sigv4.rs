@@ -95,7 +95,8 @@ impl Policy {
         now: SystemTime,
     ) -> Result<Option<Signed>, Rejected> {
         let authorization = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
-        if authorization.is_some_and(|value| value.starts_with(b"AWS ")) || query.has("AWSAccessKeyId") {
+        let is_v2_url = query.has("AWSAccessKeyId") || query.has("Signature");
+        if authorization.is_some_and(|value| value.starts_with(b"AWS ")) || is_v2_url {
             return Err(SignatureError::OldVersion.into());
         }
         let Some(claim) = Claim::read(query, headers).map_err(SignatureError::from)? else { return Ok(None) };

@@ -18,7 +18,9 @@ mod service;
 mod uploads;
 mod verified;
 
+use axum::body::Body;
 use axum::response::Response;
+use http::StatusCode;
 use http::request::Parts;
 use s3s::{S3Error, S3ErrorCode};
 
@@ -31,7 +33,7 @@ pub(super) use service::Service;
 pub(super) use uploads::expire;
 
 use crate::protocol::Context;
-use crate::protocol::error::Refusal;
+use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::incoming::Incoming;
 use crate::protocol::operation::{Admission, MethodLabel, Operation};
 use crate::protocol::path::{PathError, Target};
@@ -88,7 +90,27 @@ async fn dispatch(
             return uploads::put_part(context, name, query, headers, admission.payload, incoming).await;
         }
     }
+    if matches!(&target, Target::Collection(collection) if !collection.prefix.is_empty()) {
+        return directory(method);
+    }
     service.call(&target, query, parts, admission.payload, incoming).await
+}
+
+/// Answers for a key that ends in a slash, which some tools use as a mark for a directory. There can be none: keys
+/// have no empty segment here, and directories are there as soon as something is in them.
+fn directory(method: MethodLabel) -> Result<Response, S3Error> {
+    match method {
+        MethodLabel::Get | MethodLabel::Head => Err(S3ErrorCode::NoSuchKey.into()),
+        MethodLabel::Delete => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            Ok(response)
+        }
+        _ => {
+            let text = "a key cannot end in '/': there is nothing to create, directories are there with what is in them";
+            Err(Refusal::new(ErrorCode::BadPath, text).into())
+        }
+    }
 }
 
 fn is_bucket_path(path: &str) -> bool {

@@ -191,8 +191,8 @@ mod tests {
         ("x-amz-checksum-crc32", "y/Q5Jg=="),
         ("x-amz-checksum-crc32c", "4waSgw=="),
         ("x-amz-checksum-crc64nvme", "rosUhgp5mIg="),
-        ("x-amz-checksum-sha1", "98O8HYCOBHMqYCdK27QgXvcdNVg="),
-        ("x-amz-checksum-sha256", "FeKw09llxoQ+21e5FQsrFjWFThSJpZ8+mNSzrFHpwiU="),
+        ("x-amz-checksum-sha1", "98O8HYCOBHMq32eZZczDTKeuNEE="),
+        ("x-amz-checksum-sha256", "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="),
         ("content-md5", "JfnnlDI7RTiF9RgfG2JNCw=="),
     ];
 

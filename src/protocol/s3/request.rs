@@ -13,8 +13,18 @@ use crate::protocol::path::{PathError, Target};
 use crate::sigv4::Query;
 
 /// Parameters that make an unsigned request without any `x-amz-` header one of S3's.
-const S3_PARAMETERS: &[&str] =
-    &["list-type", "uploads", "uploadId", "delete", "location", "X-Amz-Algorithm", "X-Amz-Signature"];
+const S3_PARAMETERS: &[&str] = &[
+    "list-type",
+    "uploads",
+    "uploadId",
+    "delete",
+    "location",
+    "X-Amz-Algorithm",
+    "X-Amz-Signature",
+    // Signature V2, which must be refused as one and not pass for no signature.
+    "AWSAccessKeyId",
+    "Signature",
+];
 
 /// What an S3 request has beside method and target.
 #[derive(Clone, Debug)]
@@ -137,6 +147,7 @@ mod tests {
         assert!(is("/a", &[("x-amz-date", "")]));
         assert!(is("/a?list-type=2", &[]));
         assert!(is("/a?x=1&X-Amz-Signature=00", &[]));
+        assert!(is("/a?AWSAccessKeyId=ci&Expires=1&Signature=x", &[]));
         assert!(is("/a", &[("host", "b.s3.example.org:4227")]));
         assert!(!is("/a", &[("host", "s3.example.org"), ("authorization", "Basic eDp5")]));
         assert!(!is("/a", &[("host", ".s3.example.org"), ("authorization", "Bearer AWS4")]));
