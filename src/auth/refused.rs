@@ -12,8 +12,8 @@ use crate::key::Namespace;
 pub enum Rejected {
     /// No credentials, where only tokens get in.
     #[error(
-        "this cache asks for a token and the request has none: give it to sccache as SCCACHE_WEBDAV_TOKEN, to \
-         other tools as a Bearer token or as the password of Basic, with any user name"
+        "this cache asks for a token and the request has none: give it to sccache as SCCACHE_WEBDAV_TOKEN, or by S3 \
+         as AWS_ACCESS_KEY_ID (its name) and AWS_SECRET_ACCESS_KEY, to other tools as a Bearer token or as the password of Basic, with any user name"
     )]
     Missing,
     /// More than one header `Authorization`.

@@ -2,10 +2,13 @@
 //!
 //! It must not know which operation was refused.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use s3s::{S3Error, S3ErrorCode};
+use http_body_util::{BodyExt as _, Collected};
+use s3s::{HttpResponse, S3Error, S3ErrorCode};
 
 use crate::protocol::error::{ErrorCode, Refusal};
 
@@ -53,6 +56,10 @@ pub(in crate::protocol) fn respond(mut error: S3Error, request_id: u64) -> Respo
     if error.status_code().is_none() {
         error.set_status_code(StatusCode::BAD_REQUEST);
     }
+    if error.message().is_none() {
+        let text = usual_text(error.code());
+        error.set_message(text);
+    }
     let headers = error.headers().cloned().unwrap_or_default();
     let response = match error.to_http_response() {
         Ok(response) => response.map(Body::new),
@@ -68,9 +75,39 @@ pub(in crate::protocol) fn respond(mut error: S3Error, request_id: u64) -> Respo
     response
 }
 
+/// The text of an error that came without one.
+fn usual_text(code: &S3ErrorCode) -> &'static str {
+    match code {
+        S3ErrorCode::NoSuchKey => "no object has this name",
+        S3ErrorCode::PreconditionFailed => "a condition of the request does not hold for what is stored",
+        S3ErrorCode::InvalidPartOrder => "the list of parts is not in the order of their numbers",
+        _ => "the request is not what its operation takes: a parameter, a header or the XML of its body",
+    }
+}
+
 /// The refusal as S3's XML.
 pub(in crate::protocol) fn refuse(refusal: Refusal, request_id: u64) -> Response {
     respond(refusal.into(), request_id)
+}
+
+/// An error that `s3s` has already written, read back, so that all errors leave by one way and have text and number.
+pub(super) async fn reread(response: HttpResponse) -> S3Error {
+    let status = response.status();
+    let body = response.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+    let body = String::from_utf8_lossy(&body);
+    let text = |tag: &str| {
+        let (_, rest) = body.split_once(&format!("<{tag}>"))?;
+        let (text, _) = rest.split_once(&format!("</{tag}>"))?;
+        quick_xml::escape::unescape(text).ok().map(Cow::into_owned)
+    };
+    let code = text("Code").and_then(|code| S3ErrorCode::from_bytes(code.as_bytes()));
+    let code = code.unwrap_or(S3ErrorCode::InvalidRequest);
+    let mut error = S3Error::new(code);
+    if let Some(message) = text("Message") {
+        error.set_message(message);
+    }
+    error.set_status_code(status);
+    error
 }
 
 /// `response` with the number of its request.

@@ -27,7 +27,7 @@ use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use super::checksums::Subject;
 use super::payload::Payload;
 use super::verified::Verified;
-use super::{copying, listing, uploads};
+use super::{copying, error, listing, uploads};
 use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::protocol::Context;
 use crate::protocol::error::Refusal;
@@ -76,10 +76,13 @@ impl Service {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        let answered = self.0.call(request).await;
-        let response =
-            answered.map_err(|error| S3Error::internal_error(std::io::Error::other(format!("{error:?}"))))?;
-        Ok(response.map(Body::new))
+        match self.0.call(request).await {
+            Ok(response) if response.status().is_client_error() || response.status().is_server_error() => {
+                Err(error::reread(response).await)
+            }
+            Ok(response) => Ok(response.map(Body::new)),
+            Err(error) => Err(S3Error::internal_error(std::io::Error::other(format!("{error:?}")))),
+        }
     }
 }
 
