@@ -14,6 +14,7 @@ pub mod namespaces;
 pub mod operation;
 pub mod path;
 pub mod range;
+pub mod visible;
 
 mod plain;
 mod validators;

@@ -66,21 +66,20 @@ pub enum Denied {
     },
     /// The token's rights do not hold in this namespace.
     #[error(
-        "the token {token} has no rights in the namespace {namespace}: use another one, or add it to \
-         \"namespaces\" in [tokens.{token}] of the server's configuration"
+        "the token {token} has no rights in the namespace {namespace}, only in {own}: name one of those first in the \
+         URL, or add this one to \"namespaces\" in [tokens.{token}] of the server's configuration"
     )]
     Namespace {
         /// Whose token.
         token: TokenName,
         /// Where it tried.
         namespace: Namespace,
+        /// Where its rights hold, as the configuration has it.
+        own: String,
     },
 }
 
 impl Rejected {
-    /// Every value of [`Rejected::reason`].
-    pub const REASONS: &[&str] = &["missing", "malformed", "unknown", "expired"];
-
     /// The label in metrics and in the audit log.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -91,12 +90,18 @@ impl Rejected {
             Self::Expired(_) => "expired",
         }
     }
+
+    /// It may have been an attempt at a secret. Showing none is not.
+    #[must_use]
+    pub fn is_guess(&self) -> bool {
+        match self {
+            Self::Missing | Self::Expired(_) => false,
+            Self::Repeated | Self::Scheme | Self::Malformed(_) | Self::Unknown | Self::NoTokens => true,
+        }
+    }
 }
 
 impl Denied {
-    /// Every value of [`Denied::reason`].
-    pub const REASONS: &[&str] = &["right", "namespace"];
-
     /// The label in metrics and in the audit log.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::reload::Reload;
 use super::{CliError, hints, print};
 use crate::app::App;
 use crate::config::{Config, Input};
@@ -21,7 +22,7 @@ const BLOCKING_THREADS: usize = 64;
 ///
 /// # Errors
 /// `Config` before anything is touched; `Run` when the server cannot start or fails.
-pub(super) fn run(input: &Input) -> Result<(), CliError> {
+pub(super) fn run(input: Input) -> Result<(), CliError> {
     let config = input.load_for_serving()?.config;
     logging::init(config.log_format, &config.log_level)
         .map_err(|error| CliError::run("cannot set up logging", &error))?;
@@ -33,19 +34,24 @@ pub(super) fn run(input: &Input) -> Result<(), CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::run("cannot start the runtime", &error))?;
-    runtime.block_on(serve(&config))
+    runtime.block_on(serve(config, input))
 }
 
-async fn serve(config: &Config) -> Result<(), CliError> {
+async fn serve(config: Config, input: Input) -> Result<(), CliError> {
     let signals = Signals::new().map_err(|error| CliError::run("cannot listen to signals", &error))?;
+    // Without somebody who listens to it, it would end the process.
+    let hangup =
+        signal(SignalKind::hangup()).map_err(|error| CliError::run("cannot listen to signals", &error))?;
     let cannot_start = |error: &dyn std::error::Error| CliError::run("cannot start", error);
     let listener = server::bind(config.listen).map_err(|error| cannot_start(&error))?;
     let bound = listener.local_addr().map_err(|error| cannot_start(&error))?;
-    let app = App::build(config).map_err(|error| cannot_start(&error))?;
+    let app = App::build(&config).map_err(|error| cannot_start(&error))?;
     // Who starts it without a stdout wants a server all the same.
     if let Err(error) = print(&start_lines(bound, &config.data_dir)) {
         tracing::warn!(%error, %bound, "listening, but could not say so");
     }
+    let reload = Reload::new(input, config, app.policy().clone());
+    tokio::spawn(reload.run(hangup));
     app.serve(listener, signals.stop()).await.map_err(|error| CliError::run("the server failed", &error))
 }
 
