@@ -11,6 +11,7 @@ mod principal;
 mod refused;
 mod reload;
 mod rules;
+mod sigv4;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,6 +22,7 @@ use http::HeaderMap;
 pub use principal::Principal;
 pub use refused::{Denied, Rejected};
 pub use reload::{Change, WouldOpen};
+pub use sigv4::{SignatureError, Signed};
 
 use crate::config::{Config, Secret};
 use crate::key::Namespace;
@@ -109,6 +111,10 @@ impl Policy {
     pub fn permit(&self, principal: &Principal, operation: &Operation) -> Result<(), Denied> {
         // A path that could not be read names no namespace. It is answered 400, and only to those who may be here.
         let target = operation.target.as_ref().ok().and_then(Target::namespace);
+        let source = operation.s3.as_ref().and_then(|s3| s3.copy_source.as_ref());
+        if let Some(Ok(source)) = source {
+            self.authorize(principal, source.namespace(), Access::Read)?;
+        }
         let Some(destination) = &operation.destination else {
             return self.authorize(principal, target, operation.access);
         };

@@ -113,6 +113,8 @@ pub struct Config {
     /// What callers without credentials may do; `None` means nothing where there are tokens, and everything
     /// where there are none: then the server listens on loopback only.
     pub anonymous: Option<Anonymous>,
+    /// The domain whose subdomains are S3 buckets; without one buckets stand in the path.
+    pub s3_domain: Option<String>,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Which log lines are written, as `tracing`'s filter directives.
@@ -150,6 +152,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(30),
             anonymous: None,
+            s3_domain: None,
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
             namespaces: BTreeMap::new(),

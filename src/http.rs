@@ -91,7 +91,7 @@ impl Site {
                 tracing::error!(request = record.id(), panic, "a request panicked, its client got a 500");
                 let text =
                     format!("the server failed on this request; look for request {} in its log", record.id());
-                Refusal::new(ErrorCode::Internal, text).into_response()
+                Protocols::refusal(Refusal::new(ErrorCode::Internal, text), record.id(), record.protocol())
             }
         };
         if caller.surplus {
@@ -105,7 +105,7 @@ impl Site {
         let own_page = admin::owns(request.uri().path());
         if caller.surplus && !own_page && !overload::is_exempt(&request) {
             self.0.labels.refused_connections.inc();
-            return overload::refuse(request, &self.0.metrics);
+            return self.0.protocols.refuse(overload::refusal(), record.id(), request);
         }
         if own_page {
             record.is_admin();

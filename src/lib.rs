@@ -19,3 +19,4 @@ pub mod metrics;
 pub mod object;
 pub mod protocol;
 pub mod server;
+pub mod sigv4;

@@ -75,6 +75,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("idle_timeout", "1h"),
     ("drain_timeout", "0s"),
     ("anonymous", "read"),
+    ("s3_domain", "s3.example.org"),
     ("log_format", "json"),
     ("log_level", "warn"),
 ];
@@ -116,6 +117,7 @@ fn values_reach_their_fields() {
         idle_timeout: Duration::from_secs(3600),
         drain_timeout: Duration::ZERO,
         anonymous: Some(Anonymous::Read),
+        s3_domain: Some("s3.example.org".to_owned()),
         log_format: larder::config::LogFormat::Json,
         log_level: "warn".to_owned(),
         namespaces: BTreeMap::new(),

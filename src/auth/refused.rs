@@ -3,6 +3,7 @@
 //! Owns the texts, which the person in front of a failed build reads, and the reasons as metrics count them.
 //! Nothing here ever holds a secret.
 
+use super::sigv4::SignatureError;
 use crate::config::{Right, TokenName};
 use crate::key::Namespace;
 
@@ -42,6 +43,9 @@ pub enum Rejected {
          [tokens.{0}]"
     )]
     Expired(TokenName),
+    /// A signature with an S3 key pair is wrong.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
 }
 
 /// Why a known caller may not do something: 403. The text is fit for the client.
@@ -88,6 +92,7 @@ impl Rejected {
             Self::Repeated | Self::Scheme | Self::Malformed(_) => "malformed",
             Self::Unknown | Self::NoTokens => "unknown",
             Self::Expired(_) => "expired",
+            Self::Signature(error) => error.reason(),
         }
     }
 
@@ -97,6 +102,8 @@ impl Rejected {
         match self {
             Self::Missing | Self::Expired(_) => false,
             Self::Repeated | Self::Scheme | Self::Malformed(_) | Self::Unknown | Self::NoTokens => true,
+            // A right signature at the wrong time; and the time of a wrong one is not worth a guess.
+            Self::Signature(error) => !matches!(error, SignatureError::Clock | SignatureError::Expired),
         }
     }
 }

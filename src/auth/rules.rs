@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::credentials::Credentials;
 use super::principal::Token;
+use super::sigv4::DerivedKeys;
 use super::{Principal, Rejected, S3Key};
 use crate::config::{Anonymous, Config, Secret, SecretDigest, TokenName};
 
@@ -16,6 +17,7 @@ pub(super) struct Rules {
     pub(super) by_name: BTreeMap<TokenName, Known>,
     /// Two digests are compared in constant time, and the table's hash of them is keyed: time tells nothing.
     by_digest: HashMap<SecretDigest, Arc<Token>>,
+    pub(super) derived_keys: DerivedKeys,
 }
 
 /// A token, and what is known of its secret.
@@ -28,8 +30,12 @@ pub(super) struct Known {
 
 impl Rules {
     pub(super) fn new(config: &Config) -> Self {
-        let mut rules =
-            Self { anonymous: config.anonymous, by_name: BTreeMap::new(), by_digest: HashMap::new() };
+        let mut rules = Self {
+            anonymous: config.anonymous,
+            by_name: BTreeMap::new(),
+            by_digest: HashMap::new(),
+            derived_keys: DerivedKeys::default(),
+        };
         for (name, settings) in &config.tokens {
             let token = Arc::new(Token::new(name, settings));
             let (digest, secret) = (settings.digest(), settings.secret.clone());

@@ -4,7 +4,7 @@
 //! of sources or of rules between keys.
 
 use super::quantity::{Size, Time};
-use super::value::{Address, Count, Directory, Filter, Form, OneOf, Optional};
+use super::value::{Address, Count, Directory, Domain, Filter, Form, OneOf, Optional};
 use super::{Anonymous, Config, Durability, LogFormat, NamespaceConfig, Verify};
 
 /// One scalar setting.
@@ -163,6 +163,8 @@ keys! {
     anonymous: Optional<OneOf<Anonymous>> =
         "What callers without a token may do. Not set: nothing where there are tokens; without any, \
          everything, but only over loopback.";
+    s3_domain: Optional<Domain> =
+        "Domain whose subdomains are S3 buckets, as in bucket.s3.example.org. Buckets in the path always work.";
     log_format: OneOf<LogFormat> =
         "How log lines are written to stderr.";
     log_level: Filter =

@@ -29,6 +29,8 @@ pub(super) trait Form {
 pub(super) struct Address;
 /// A directory.
 pub(super) struct Directory;
+/// A DNS name without a port.
+pub(super) struct Domain;
 /// A whole number.
 pub(super) struct Count;
 /// Log filter directives, as `info` or `info,larder::cache=debug`.
@@ -96,6 +98,28 @@ impl Form for Directory {
 
     fn print(value: &PathBuf) -> Option<String> {
         Some(value.display().to_string())
+    }
+}
+
+impl Form for Domain {
+    type Value = String;
+
+    fn placeholder() -> String {
+        "DOMAIN".to_owned()
+    }
+
+    fn print(value: &String) -> Option<String> {
+        Some(value.clone())
+    }
+
+    fn parse(text: &str) -> Result<String, String> {
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        if text.split('.').all(is_label) {
+            return Ok(text.to_ascii_lowercase());
+        }
+        Err(format!("{text:?} is no domain: write its name alone, such as s3.example.org, without port or scheme"))
     }
 }
 

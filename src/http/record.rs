@@ -13,7 +13,7 @@ use axum::http::{Method, Request, StatusCode, Uri};
 use super::labels::RequestLabels;
 use super::{Caller, Shared};
 use crate::auth::Principal;
-use crate::protocol::operation::Operation;
+use crate::protocol::operation::{Operation, Protocol};
 
 /// What is noted of a request from its head to the end of its answer.
 pub(super) struct Record {
@@ -71,6 +71,11 @@ impl Record {
         self.line.as_ref().map(|line| Arc::clone(&line.received_bytes))
     }
 
+    /// The protocol of the request, as far as it is known.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.labels.protocol().unwrap_or(Protocol::Plain)
+    }
+
     pub(super) fn is_admin(&mut self) {
         self.labels.set_admin();
     }
@@ -109,7 +114,7 @@ impl Record {
             id = self.id,
             peer = %line.peer,
             principal = line.principal.as_ref().map(tracing::field::display),
-            protocol = self.labels.protocol(),
+            protocol = self.labels.protocol_label(),
             method = %line.method,
             path = line.uri.path(),
             // No answer: the client went away first.
