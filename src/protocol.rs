@@ -79,13 +79,7 @@ impl Protocols {
     #[must_use]
     pub fn parse(&self, request: &Request) -> Operation {
         let Context { namespaces, s3_domain, .. } = &*self.context;
-        Operation::parse(
-            request.method(),
-            request.uri(),
-            request.headers(),
-            namespaces,
-            s3_domain.as_deref(),
-        )
+        Operation::parse(request.method(), request.uri(), request.headers(), namespaces, s3_domain.as_deref())
     }
 
     /// Carries out an operation that [`Protocols::parse`] read from this request, and that the caller is
@@ -178,7 +172,9 @@ impl Context {
                     .map_or(Err(destination::DestinationError::Missing), |destination| *destination);
                 webdav::transfer(self, method, source, destination?, &parts.headers).await
             }
-            (MethodLabel::Post | MethodLabel::Other, Target::Object(_)) => Err(unknown_method(parts, OBJECT_METHODS)),
+            (MethodLabel::Post | MethodLabel::Other, Target::Object(_)) => {
+                Err(unknown_method(parts, OBJECT_METHODS))
+            }
             (MethodLabel::Post | MethodLabel::Other, Target::Root | Target::Collection(_)) => {
                 Err(unknown_method(parts, COLLECTION_METHODS))
             }

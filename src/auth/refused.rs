@@ -13,7 +13,8 @@ pub enum Rejected {
     /// No credentials, where only tokens get in.
     #[error(
         "this cache asks for a token and the request has none: give it to sccache as SCCACHE_WEBDAV_TOKEN, to \
-         other tools as a Bearer token or as the password of Basic, with any user name"
+         other tools as a Bearer token or as the password of Basic, with any user name, to S3 clients as secret \
+         access key, with its name as access key id"
     )]
     Missing,
     /// More than one header `Authorization`.

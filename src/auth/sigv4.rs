@@ -48,7 +48,9 @@ pub enum SignatureError {
     )]
     UnknownKey,
     /// Made too long ago, or in the future.
-    #[error("the request was signed more than 15 minutes away from the server's time: set the clock of one of them")]
+    #[error(
+        "the request was signed more than 15 minutes away from the server's time: set the clock of one of them"
+    )]
     Clock,
     /// The time of a presigned URL is over.
     #[error("this presigned URL has expired: have a new one made")]
@@ -98,7 +100,8 @@ impl Policy {
         }
         let Some(claim) = Claim::read(query, headers).map_err(SignatureError::from)? else { return Ok(None) };
         let rules = self.rules.load();
-        let signed = verify(&rules, &claim, now, |key| claim.is_signed_with(key, method, uri, query, headers))?;
+        let signed =
+            verify(&rules, &claim, now, |key| claim.is_signed_with(key, method, uri, query, headers))?;
         Ok(Some(signed))
     }
 }

@@ -119,7 +119,9 @@ impl Form for Domain {
         if text.split('.').all(is_label) {
             return Ok(text.to_ascii_lowercase());
         }
-        Err(format!("{text:?} is no domain: write its name alone, such as s3.example.org, without port or scheme"))
+        Err(format!(
+            "{text:?} is no domain: write its name alone, such as s3.example.org, without port or scheme"
+        ))
     }
 }
 

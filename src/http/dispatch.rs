@@ -75,13 +75,8 @@ fn identify(
         return Ok((shared.policy.identify(headers)?, Payload::Plain));
     };
     let query = s3.query()?;
-    let signed = shared.policy.verify_signature(
-        request.method(),
-        request.uri(),
-        query,
-        headers,
-        SystemTime::now(),
-    )?;
+    let signed =
+        shared.policy.verify_signature(request.method(), request.uri(), query, headers, SystemTime::now())?;
     match signed {
         Some(signed) => Ok((signed.principal, Payload::signed(&signed.payload_hash, signed.chunks)?)),
         None => Ok((shared.policy.identify(headers)?, Payload::unsigned(headers)?)),
@@ -151,7 +146,9 @@ fn unauthorized(rejected: &Rejected) -> Refusal {
 fn signature_code(error: &SignatureError) -> ErrorCode {
     match error {
         SignatureError::Malformed(ClaimError::Query(_)) => ErrorCode::MalformedPresignedUrl,
-        SignatureError::Malformed(ClaimError::UnsignedHeader(_)) | SignatureError::Expired => ErrorCode::Forbidden,
+        SignatureError::Malformed(ClaimError::UnsignedHeader(_)) | SignatureError::Expired => {
+            ErrorCode::Forbidden
+        }
         SignatureError::Malformed(ClaimError::MissingHeader(_) | ClaimError::BadPath)
         | SignatureError::Mismatch => ErrorCode::BadSignature,
         SignatureError::Malformed(ClaimError::Header(_) | ClaimError::Date | ClaimError::PayloadHash)

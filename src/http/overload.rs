@@ -33,7 +33,9 @@ pub(super) fn is_exempt(request: &Request<Body>) -> bool {
 
 /// The 503 for everything else. The caller closes the connection behind it, whatever is left of the body.
 pub(super) fn refusal() -> Refusal {
-    Refusal::overloaded("the server has all the connections it may have (max_connections); try again in a second")
+    Refusal::overloaded(
+        "the server has all the connections it may have (max_connections); try again in a second",
+    )
 }
 
 #[cfg(test)]

@@ -72,7 +72,9 @@ pub enum PathError {
     #[error("/-/ and /metrics are the server's own pages: to store such a key, put its namespace in front")]
     Reserved,
     /// S3's buckets are the namespaces, and this is none.
-    #[error("there is no such bucket: buckets are larder's namespaces, 'default' and those in its configuration")]
+    #[error(
+        "there is no such bucket: buckets are larder's namespaces, 'default' and those in its configuration"
+    )]
     NoSuchNamespace,
     /// A rule for keys is broken.
     #[error(transparent)]

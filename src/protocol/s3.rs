@@ -65,7 +65,8 @@ async fn dispatch(
     let target = match operation.target {
         Ok(target) => target,
         Err(PathError::NoSuchNamespace) if method == MethodLabel::Put && is_bucket_path(parts.uri.path()) => {
-            let text = "buckets are larder's namespaces: have one added to its configuration, [namespaces.NAME]";
+            let text =
+                "buckets are larder's namespaces: have one added to its configuration, [namespaces.NAME]";
             return Err(S3Error::with_message(S3ErrorCode::AccessDenied, text));
         }
         Err(other) => return Err(Refusal::from(other).into()),

@@ -28,10 +28,7 @@ impl ChunkSignatures {
     pub fn accepts_chunk(&mut self, data_sha256: &[u8; 32], claimed: &Signature) -> bool {
         let (head, previous) = (&self.moment_and_scope, self.previous.to_hex());
         let data = hex(data_sha256);
-        self.accepts(
-            &format!("AWS4-HMAC-SHA256-PAYLOAD\n{head}\n{previous}\n{EMPTY_HASH}\n{data}"),
-            claimed,
-        )
+        self.accepts(&format!("AWS4-HMAC-SHA256-PAYLOAD\n{head}\n{previous}\n{EMPTY_HASH}\n{data}"), claimed)
     }
 
     /// True when `claimed` signs the trailers, given as `name:value` lines with a line feed behind each.

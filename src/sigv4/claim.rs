@@ -155,8 +155,7 @@ impl Claim {
         if timestamp.date() != scope.date {
             return Err(ClaimError::Header("the Credential's date is not that of x-amz-date"));
         }
-        let payload_hash =
-            only(headers, "x-amz-content-sha256").ok_or(ClaimError::PayloadHash)?.to_owned();
+        let payload_hash = only(headers, "x-amz-content-sha256").ok_or(ClaimError::PayloadHash)?.to_owned();
         Ok(Self {
             access_key_id,
             scope,
@@ -211,9 +210,9 @@ impl Claim {
         }
         // The hash of the body is in the signed text itself.
         let mut names = headers.keys().map(http::HeaderName::as_str);
-        match names.find(|name| {
-            name.starts_with("x-amz-") && *name != "x-amz-content-sha256" && !is_signed(name)
-        }) {
+        match names
+            .find(|name| name.starts_with("x-amz-") && *name != "x-amz-content-sha256" && !is_signed(name))
+        {
             Some(name) => Err(ClaimError::UnsignedHeader(name.to_owned())),
             None => Ok(()),
         }

@@ -57,7 +57,9 @@ pub enum ChunkError {
     #[error("a chunk of the body has no signature, though the request promises one for each")]
     Unsigned,
     /// A signature is wrong.
-    #[error("a chunk's signature is not that of its bytes: they were changed on the way, or the secret is wrong")]
+    #[error(
+        "a chunk's signature is not that of its bytes: they were changed on the way, or the secret is wrong"
+    )]
     Signature,
 }
 
@@ -94,9 +96,8 @@ impl Decoder {
         while !self.input.is_empty() {
             match self.state {
                 State::Data(missing) => {
-                    let here = usize::try_from(missing).map_or(self.input.len(), |missing| {
-                        missing.min(self.input.len())
-                    });
+                    let here = usize::try_from(missing)
+                        .map_or(self.input.len(), |missing| missing.min(self.input.len()));
                     let data = self.input.split_to(here);
                     if let Some((_, hash)) = &mut self.chunk {
                         hash.update(&data);
@@ -182,7 +183,8 @@ impl Decoder {
         if let Some(signatures) = &mut self.signatures
             && !(self.trailers.is_empty() && claimed.is_none())
         {
-            let text: String = self.trailers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+            let text: String =
+                self.trailers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
             let claimed = claimed.as_deref().and_then(Signature::from_hex).ok_or(ChunkError::Unsigned)?;
             if !signatures.accepts_trailer(&text, &claimed) {
                 return Err(ChunkError::Signature);

@@ -35,14 +35,7 @@ pub(super) async fn copy_object(
     input: &CopyObjectInput,
     headers: &HeaderMap,
 ) -> S3Result<CopyObjectOutput> {
-    let CopySource::Bucket { bucket, key, version_id } = &input.copy_source else {
-        return Err(not_implemented("only a bucket and a key can be copied from"));
-    };
-    if version_id.as_deref().is_some_and(|version| version != "null") {
-        return Err(not_implemented("objects have no versions here"));
-    }
-    let key = ObjectKey::new(key).map_err(|error| Refusal::from(PathError::from(error)))?;
-    let from = ObjectName { namespace: namespace(context, bucket)?, key };
+    let from = source_name(context, &input.copy_source)?;
     let source = context.cache.head(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
     check_source(headers, &source)?;
     let precondition = if conditions::concern_writes(headers) {
@@ -102,8 +95,20 @@ async fn delete(context: &Context, namespace: &Namespace, object: ObjectIdentifi
     Ok(())
 }
 
+/// The object that is to be copied.
+pub(super) fn source_name(context: &Context, source: &CopySource) -> S3Result<ObjectName> {
+    let CopySource::Bucket { bucket, key, version_id } = source else {
+        return Err(not_implemented("only a bucket and a key can be copied from"));
+    };
+    if version_id.as_deref().is_some_and(|version| version != "null") {
+        return Err(not_implemented("objects have no versions here"));
+    }
+    let key = ObjectKey::new(key).map_err(|error| Refusal::from(PathError::from(error)))?;
+    Ok(ObjectName { namespace: namespace(context, bucket)?, key })
+}
+
 /// The conditions on the source are those of a read, but what a read answers with 304 fails a copy.
-fn check_source(headers: &HeaderMap, source: &ObjectInfo) -> S3Result<()> {
+pub(super) fn check_source(headers: &HeaderMap, source: &ObjectInfo) -> S3Result<()> {
     let mut asked = HeaderMap::new();
     for (name, condition) in SOURCE_CONDITIONS {
         if let Some(value) = headers.get(*name) {

@@ -99,9 +99,8 @@ async fn page(
     after: Option<String>,
     max_keys: Option<i32>,
 ) -> S3Result<Page> {
-    let rows = usize::try_from(max_keys.unwrap_or(MAX_PAGE).min(MAX_PAGE)).map_err(|_| {
-        S3Error::with_message(S3ErrorCode::InvalidArgument, "max-keys is a number from 0 on")
-    })?;
+    let rows = usize::try_from(max_keys.unwrap_or(MAX_PAGE).min(MAX_PAGE))
+        .map_err(|_| S3Error::with_message(S3ErrorCode::InvalidArgument, "max-keys is a number from 0 on"))?;
     let delimiter = delimiter.filter(|delimiter| !delimiter.is_empty());
     let namespace = namespace(context, bucket)?;
     collect(context, Wanted { namespace, prefix: prefix.unwrap_or_default(), delimiter, after, rows }).await
@@ -111,7 +110,8 @@ async fn collect(context: &Context, wanted: Wanted<'_>) -> S3Result<Page> {
     let Wanted { namespace, prefix, delimiter, mut after, rows } = wanted;
     let mut page = Page::default();
     // A prefix that the page before ended with: the keys below it are told of.
-    let mut rolled_up = after.clone().filter(|after| delimiter.is_some_and(|delimiter| after.ends_with(delimiter)));
+    let mut rolled_up =
+        after.clone().filter(|after| common_prefix(after, prefix, delimiter).as_ref() == Some(after));
     if rows == 0 {
         return Ok(page);
     }
@@ -179,9 +179,10 @@ impl Encode {
         match encoding.map(EncodingType::as_str) {
             None => Ok(Self::Plain),
             Some(EncodingType::URL) => Ok(Self::Url),
-            Some(_) => {
-                Err(S3Error::with_message(S3ErrorCode::InvalidArgument, "encoding-type is 'url' or not there"))
-            }
+            Some(_) => Err(S3Error::with_message(
+                S3ErrorCode::InvalidArgument,
+                "encoding-type is 'url' or not there",
+            )),
         }
     }
 

@@ -11,6 +11,7 @@ use http::header::{
 };
 use http::{Extensions, StatusCode};
 
+use super::checksums::Subject;
 use super::payload::Payload;
 use super::verified::Verified;
 use crate::key::ObjectName;
@@ -81,7 +82,7 @@ pub(super) async fn put(
     payload: Payload,
     incoming: &mut Incoming,
 ) -> Result<Response, Refusal> {
-    let mut body = Verified::new(incoming, headers, payload)?;
+    let mut body = Verified::new(incoming, headers, payload, Subject::Body)?;
     if write::Source::declared_length(&body).is_none() {
         return Err(Refusal::new(
             ErrorCode::LengthRequired,

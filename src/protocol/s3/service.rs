@@ -18,12 +18,13 @@ use s3s::dto::{
     GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
     ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput,
     ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
-    PostObjectInput, PostObjectOutput, Timestamp,
+    PostObjectInput, PostObjectOutput, Timestamp, UploadPartCopyInput, UploadPartCopyOutput,
 };
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::validation::NameValidation;
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
+use super::checksums::Subject;
 use super::payload::Payload;
 use super::verified::Verified;
 use super::{copying, listing, uploads};
@@ -59,15 +60,13 @@ impl Service {
         incoming: &mut Incoming,
     ) -> Result<Response, S3Error> {
         let headers = unsigned(&parts.headers);
-        let body = if query.has("uploadId") {
-            // The checksums are the whole object's, which CompleteMultipartUpload puts together.
-            Verified::unchecked(incoming, &parts.headers, payload)?
-        } else {
-            Verified::new(incoming, &parts.headers, payload)?
-        };
-        let body = body.read_all(MAX_XML).await?;
+        // What CompleteMultipartUpload sends along are the checksums of the object that it puts together.
+        let subject = if query.has("uploadId") { Subject::Xml } else { Subject::Body };
+        let body = Verified::new(incoming, &parts.headers, payload, subject)?.read_all(MAX_XML).await?;
         let path = match target {
-            Target::Collection(collection) if collection.prefix.is_empty() => format!("/{}", collection.namespace),
+            Target::Collection(collection) if collection.prefix.is_empty() => {
+                format!("/{}", collection.namespace)
+            }
             other => other.to_string(),
         };
         let query = query.without(|name| name.starts_with("X-Amz-"));
@@ -82,7 +81,8 @@ impl Service {
             request.extensions_mut().insert(visible.clone());
         }
         let answered = self.0.call(request).await;
-        let response = answered.map_err(|error| S3Error::internal_error(std::io::Error::other(format!("{error:?}"))))?;
+        let response =
+            answered.map_err(|error| S3Error::internal_error(std::io::Error::other(format!("{error:?}"))))?;
         Ok(response.map(Body::new))
     }
 }
@@ -93,9 +93,7 @@ fn unsigned(headers: &HeaderMap) -> HeaderMap {
     for name in [AUTHORIZATION, CONTENT_ENCODING, TRANSFER_ENCODING, HOST] {
         headers.remove(name);
     }
-    for name in
-        ["x-amz-content-sha256", "x-amz-date", "x-amz-decoded-content-length", "x-amz-trailer"]
-    {
+    for name in ["x-amz-content-sha256", "x-amz-date", "x-amz-decoded-content-length", "x-amz-trailer"] {
         headers.remove(name);
     }
     headers
@@ -150,7 +148,10 @@ impl S3 for Operations {
         answer(ListBucketsOutput { buckets, ..ListBucketsOutput::default() })
     }
 
-    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+    async fn head_bucket(
+        &self,
+        request: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
         self.namespace(&request.input.bucket)?;
         answer(HeadBucketOutput::default())
     }
@@ -160,7 +161,7 @@ impl S3 for Operations {
         request: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
         let namespace = self.namespace(&request.input.bucket)?;
-        answer(CreateBucketOutput { location: Some(format!("/{namespace}")), ..CreateBucketOutput::default() })
+        answer(CreateBucketOutput { location: Some(format!("/{namespace}")) })
     }
 
     async fn get_bucket_location(
@@ -192,7 +193,10 @@ impl S3 for Operations {
         answer(copying::delete_objects(&self.0, request.input).await?)
     }
 
-    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+    async fn copy_object(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
         let to = self.name(&request.input.bucket, &request.input.key)?;
         answer(copying::copy_object(&self.0, to, &request.input, &request.headers).await?)
     }
@@ -203,6 +207,14 @@ impl S3 for Operations {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let name = self.name(&request.input.bucket, &request.input.key)?;
         answer(uploads::create(&self.0, name).await?)
+    }
+
+    async fn upload_part_copy(
+        &self,
+        request: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        let name = self.name(&request.input.bucket, &request.input.key)?;
+        answer(uploads::copy_part(&self.0, name, request.input, &request.headers).await?)
     }
 
     async fn complete_multipart_upload(

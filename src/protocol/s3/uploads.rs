@@ -5,6 +5,7 @@
 //! the client starts anew. An upload and its parts are gone a day after it was begun. Must not know how a part's
 //! bytes are verified.
 
+mod copied;
 mod expiry;
 mod listings;
 mod stored;
@@ -18,10 +19,11 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
+pub(super) use copied::copy_part;
 pub(in crate::protocol) use expiry::expire;
 pub(super) use listings::{list, list_parts};
 
-use super::checksums::Checksums;
+use super::checksums::{Checksums, Subject};
 use super::listing::etag;
 use super::payload::Payload;
 use super::verified::Verified;
@@ -34,7 +36,7 @@ use crate::protocol::incoming::Incoming;
 use crate::protocol::operation::MethodLabel;
 use crate::protocol::{Context, validators, write};
 use crate::sigv4::Query;
-use stored::{MAX_PART, StoredUpload};
+use stored::StoredUpload;
 
 /// True for UploadPart.
 pub(super) fn is_part(method: MethodLabel, query: &Query, headers: &HeaderMap) -> bool {
@@ -63,10 +65,8 @@ pub(super) async fn put_part(
     incoming: &mut Incoming,
 ) -> S3Result<Response> {
     let number = query.get("partNumber").and_then(|text| text.parse().ok());
-    let number = number.filter(|number| (1..=MAX_PART).contains(number)).ok_or_else(|| {
-        S3Error::with_message(S3ErrorCode::InvalidArgument, "partNumber is a number from 1 to 10000")
-    })?;
-    let mut body = Verified::new(incoming, headers, payload)?;
+    let number = number.ok_or_else(bad_part_number)?;
+    let mut body = Verified::new(incoming, headers, payload, Subject::Body)?;
     let upload = StoredUpload::find(context, &name, query.get("uploadId").unwrap_or_default()).await?;
     let limit = context.namespaces.max_object_size(&name.namespace);
     let part = upload.part(number)?;
@@ -87,10 +87,11 @@ pub(super) async fn complete(
     let parts = wanted_parts(context, &upload, &parts).await?;
     let length: u64 = parts.iter().map(|(_, length)| length).sum();
     if input.mpu_object_size.is_some_and(|claimed| u64::try_from(claimed) != Ok(length)) {
-        let text = format!("the parts have {length} bytes together, which is not the x-amz-mp-object-size sent");
+        let text =
+            format!("the parts have {length} bytes together, which is not the x-amz-mp-object-size sent");
         return Err(S3Error::with_message(S3ErrorCode::InvalidRequest, text));
     }
-    let checksums = Checksums::promised(headers)?;
+    let checksums = Checksums::promised(headers, Subject::Object)?;
     let precondition = if conditions::concern_writes(headers) {
         let current = context.cache.head(&name).await.map_err(Refusal::from)?;
         conditions::for_write(headers, current.as_ref())
@@ -138,8 +139,7 @@ async fn wanted_parts(
             return Err(S3Error::new(S3ErrorCode::InvalidPartOrder));
         }
         last = number;
-        let part_name = u32::try_from(number).ok().filter(|number| *number <= MAX_PART);
-        let part_name = upload.part(part_name.ok_or_else(|| invalid_part(number))?)?;
+        let part_name = upload.part(u32::try_from(number).map_err(|_| invalid_part(number))?)?;
         let info = context.cache.head(&part_name).await.map_err(Refusal::from)?;
         let info = info.ok_or_else(|| invalid_part(number))?;
         if part.e_tag.as_ref().is_some_and(|claimed| *claimed != etag(info.etag)) {
@@ -181,6 +181,10 @@ fn invalid_part(number: i32) -> S3Error {
         S3ErrorCode::InvalidPart,
         format!("part {number} is not there, or it is another one than its ETag says: upload it again"),
     )
+}
+
+fn bad_part_number() -> S3Error {
+    S3Error::with_message(S3ErrorCode::InvalidArgument, "a part number is one from 1 to 10000")
 }
 
 /// A refusal for what an upload's own objects cannot be named by.

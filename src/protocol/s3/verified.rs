@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use sha2::{Digest as _, Sha256};
 
-use super::checksums::Checksums;
+use super::checksums::{Checksums, Subject};
 use super::chunked::{ChunkError, Decoder};
 use super::payload::Payload;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -29,7 +29,7 @@ enum Framing {
 }
 
 impl<'a> Verified<'a> {
-    /// The body of a request with these headers.
+    /// The body of a request with these headers, whose checksums are those of `subject`.
     ///
     /// # Errors
     /// A [`Refusal`] when its length or a checksum is not declared as it must be.
@@ -37,20 +37,7 @@ impl<'a> Verified<'a> {
         incoming: &'a mut Incoming,
         headers: &HeaderMap,
         payload: Payload,
-    ) -> Result<Self, Refusal> {
-        let mut verified = Self::unchecked(incoming, headers, payload)?;
-        verified.checksums = Some(Checksums::promised(headers)?);
-        Ok(verified)
-    }
-
-    /// The same without a look at checksums, for a request whose checksums are not its own body's.
-    ///
-    /// # Errors
-    /// A [`Refusal`] when its length is not declared as it must be.
-    pub(super) fn unchecked(
-        incoming: &'a mut Incoming,
-        headers: &HeaderMap,
-        payload: Payload,
+        subject: Subject,
     ) -> Result<Self, Refusal> {
         let framing = match payload {
             Payload::Plain => Framing::Plain,
@@ -63,7 +50,8 @@ impl<'a> Verified<'a> {
             }
             Framing::Chunked(_) => decoded_length(headers)?,
         };
-        Ok(Self { incoming, framing, checksums: None, length, received: 0 })
+        let checksums = Some(Checksums::promised(headers, subject)?);
+        Ok(Self { incoming, framing, checksums, length, received: 0 })
     }
 
     /// All of the body, of at most `limit` bytes.

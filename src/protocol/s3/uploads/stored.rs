@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use super::bad_upload_id;
+use super::{bad_part_number, bad_upload_id};
 use crate::cache::{ListedObject, PutOptions};
 use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::object::Precondition;
@@ -16,9 +16,9 @@ use crate::protocol::Context;
 use crate::protocol::error::Refusal;
 
 /// The highest number of a part, as with S3.
-pub(super) const MAX_PART: u32 = 10_000;
+const MAX_PART: u32 = 10_000;
 /// How long an upload may take from its beginning on.
-pub(super) const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
+const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 /// The last segment of the object that stands for the upload as a whole.
 pub(super) const RECORD: &str = "key";
 
@@ -48,7 +48,8 @@ impl StoredUpload {
     /// `NoSuchUpload` when there is none, when it is of another object, and when it has expired.
     pub(super) async fn find(context: &Context, name: &ObjectName, id: &str) -> S3Result<Self> {
         let missing = || {
-            let text = "there is no such upload of this key: it was completed or aborted, or is over a day old";
+            let text =
+                "there is no such upload of this key: it was completed or aborted, or is over a day old";
             S3Error::with_message(S3ErrorCode::NoSuchUpload, text)
         };
         if id.len() != 32 || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -56,7 +57,9 @@ impl StoredUpload {
         }
         let upload = Self { prefix: format!("{}/{id}/", name.namespace), id: id.to_owned() };
         match read_record(context, &upload.object(RECORD)?).await? {
-            Some((key, begun)) if key == name.key.as_str() && !is_over(begun, SystemTime::now()) => Ok(upload),
+            Some((key, begun)) if key == name.key.as_str() && !is_over(begun, SystemTime::now()) => {
+                Ok(upload)
+            }
             Some(_) | None => Err(missing()),
         }
     }
@@ -67,7 +70,13 @@ impl StoredUpload {
     }
 
     /// The name of a part.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a number that no part has.
     pub(super) fn part(&self, number: u32) -> S3Result<ObjectName> {
+        if !(1..=MAX_PART).contains(&number) {
+            return Err(bad_part_number());
+        }
         self.object(&format!("{number:05}"))
     }
 
