@@ -25,6 +25,7 @@ pub const NAMESPACES: [&str; 4] = ["default", "team-a", "team-b", "pr-1"];
 pub const TOKENS: &[(&str, &[&str], &str)] = &[
     ("everywhere", &["*"], "rwd"),
     ("reader", &["*"], "r"),
+    ("keeper", &["*"], "rw"),
     ("team", &["team-a"], "rw"),
     ("cleaner", &["team-a", "pr-*"], "rwd"),
     ("blind", &["team-a"], "w"),
