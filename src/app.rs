@@ -35,6 +35,7 @@ pub enum AppError {
 pub struct App {
     cache: Cache,
     metrics: Metrics,
+    policy: Policy,
     protocols: Protocols,
     site: Site,
     server: Server,
@@ -67,7 +68,7 @@ impl App {
         let cache = Cache::open(CacheOptions::from(config), metrics.clone())?;
         let protocols = Protocols::new(cache.clone(), config, metrics.clone());
         let policy = Policy::new(config);
-        let site = Site::new(protocols.clone(), cache.clone(), metrics.clone(), policy);
+        let site = Site::new(protocols.clone(), cache.clone(), metrics.clone(), policy.clone());
         let limits = Limits {
             max_connections: config.max_connections,
             header_timeout: config.header_timeout,
@@ -76,13 +77,19 @@ impl App {
             drain_timeout: config.drain_timeout,
         };
         let server = Server::new(site.clone(), limits, metrics.clone());
-        Ok(Self { cache, metrics, protocols, site, server })
+        Ok(Self { cache, metrics, policy, protocols, site, server })
     }
 
     /// The cache, for whoever wants to look past the protocols.
     #[must_use]
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// Who may do what; new rules are put into force here.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// What answers the requests, for whoever has them without a socket.

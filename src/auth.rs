@@ -3,9 +3,13 @@
 //! It decides and words the refusal; turning that into a status code is the work of `http`. It must not know
 //! how the protocols carry an operation out.
 
+pub mod audit;
+
 mod credentials;
+mod failures;
 mod principal;
 mod refused;
+mod reload;
 mod rules;
 mod sigv4;
 
@@ -17,12 +21,14 @@ use http::HeaderMap;
 
 pub use principal::Principal;
 pub use refused::{Denied, Rejected};
+pub use reload::{Change, WouldOpen};
 pub use sigv4::{SignatureError, Signed};
 
 use crate::config::{Config, Secret};
 use crate::key::Namespace;
 use crate::protocol::operation::{Access, Operation};
 use crate::protocol::path::Target;
+use crate::protocol::visible::Visible;
 use credentials::Credentials;
 use rules::Rules;
 
@@ -89,6 +95,13 @@ impl Policy {
         access: Access,
     ) -> Result<(), Denied> {
         principal.may(namespace, access)
+    }
+
+    /// What a listing of the whole server shows to `principal`: the namespaces that it may read.
+    #[must_use]
+    pub fn visible_to(&self, principal: &Principal) -> Visible {
+        let principal = principal.clone();
+        Visible::new(move |namespace| principal.may(Some(namespace), Access::Read).is_ok())
     }
 
     /// Whether `principal` has every right that `operation` needs: on its target, and on its destination.

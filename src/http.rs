@@ -32,6 +32,7 @@ pub use answer::Answer;
 pub use overload::RAW_REFUSAL;
 
 use crate::auth::Policy;
+use crate::auth::audit::Audit;
 use crate::cache::Cache;
 use crate::metrics::Metrics;
 use crate::protocol::Protocols;
@@ -55,6 +56,7 @@ pub struct Site(Arc<Shared>);
 struct Shared {
     protocols: Protocols,
     policy: Policy,
+    audit: Audit,
     metrics: Metrics,
     labels: Labels,
     admin: Router,
@@ -68,6 +70,7 @@ impl Site {
         Self(Arc::new(Shared {
             protocols,
             policy,
+            audit: Audit::new(&metrics),
             labels: Labels::new(&metrics),
             admin: admin::router(cache, metrics.clone()),
             metrics,
@@ -108,6 +111,6 @@ impl Site {
             record.is_admin();
             return self.0.admin.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         }
-        dispatch::dispatch(&self.0, request, record).await
+        dispatch::dispatch(&self.0, request, caller.peer, record).await
     }
 }

@@ -15,6 +15,7 @@ pub mod operation;
 pub mod path;
 pub mod range;
 pub mod s3;
+pub mod visible;
 
 mod plain;
 mod read;

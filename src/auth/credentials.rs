@@ -59,6 +59,8 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(values: &[&[u8]]) -> Result<Option<SecretDigest>, Rejected> {
@@ -81,6 +83,21 @@ mod tests {
             basic("any:s:ecret").replace("Basic", "BASIC"),
         ] {
             assert_eq!(read(&[header.as_bytes()]), Ok(Some(SecretDigest::of(b"s:ecret"))), "{header}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_secret_of_any_user_is_read_and_any_header_is_something(
+            user in "[^:]{0,20}",
+            secret in "[!-~]{1,40}",
+            header in proptest::collection::vec(0x20_u8..0x7f, 0..60),
+        ) {
+            let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")));
+            for header in [basic, format!("Bearer {secret}")] {
+                prop_assert_eq!(read(&[header.as_bytes()]), Ok(Some(SecretDigest::of(secret.as_bytes()))));
+            }
+            prop_assert_ne!(read(&[&header]), Ok(None));
         }
     }
 

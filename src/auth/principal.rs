@@ -47,13 +47,14 @@ impl Token {
         self.expires.is_some_and(|end| end <= now)
     }
 
-    /// Its rights hold there; for the server as a whole they do if they hold anywhere.
-    fn reaches(&self, namespace: Option<&Namespace>) -> bool {
-        namespace.is_none_or(|namespace| self.namespaces.iter().any(|pattern| pattern.matches(namespace)))
+    /// True when its rights hold there.
+    fn reaches(&self, namespace: &Namespace) -> bool {
+        self.namespaces.iter().any(|pattern| pattern.matches(namespace))
     }
 }
 
 impl Principal {
+    /// `None` is the server as a whole: a right that holds anywhere is enough.
     pub(super) fn may(&self, namespace: Option<&Namespace>, access: Access) -> Result<(), Denied> {
         let needed: &[Right] = match access {
             Access::Read => &[Right::Read],
@@ -66,10 +67,12 @@ impl Principal {
             Self::Anonymous(Anonymous::Read) if needed == [Right::Read] => Ok(()),
             Self::Anonymous(Anonymous::Read) => Err(Denied::ReadOnly),
             Self::Token(token) => {
-                if let Some(namespace) = namespace.filter(|_| !token.reaches(namespace)) {
+                if let Some(namespace) = namespace.filter(|namespace| !token.reaches(namespace)) {
+                    let own: Vec<_> = token.namespaces.iter().map(ToString::to_string).collect();
                     return Err(Denied::Namespace {
                         token: token.name.clone(),
                         namespace: namespace.clone(),
+                        own: own.join(", "),
                     });
                 }
                 match needed.iter().find(|right| !token.allow.contains(**right)) {

@@ -12,8 +12,9 @@ use crate::key::Namespace;
 pub enum Rejected {
     /// No credentials, where only tokens get in.
     #[error(
-        "this cache asks for a token and the request has none: give it to sccache as SCCACHE_WEBDAV_TOKEN, or by S3 \
-         as AWS_ACCESS_KEY_ID (its name) and AWS_SECRET_ACCESS_KEY, to other tools as a Bearer token or as the password of Basic, with any user name"
+        "this cache asks for a token and the request has none: give it to sccache as SCCACHE_WEBDAV_TOKEN, to \
+         other tools as a Bearer token or as the password of Basic, with any user name, to S3 clients as secret \
+         access key, with its name as access key id"
     )]
     Missing,
     /// More than one header `Authorization`.
@@ -70,21 +71,20 @@ pub enum Denied {
     },
     /// The token's rights do not hold in this namespace.
     #[error(
-        "the token {token} has no rights in the namespace {namespace}: use another one, or add it to \
-         \"namespaces\" in [tokens.{token}] of the server's configuration"
+        "the token {token} has no rights in the namespace {namespace}, only in {own}: name one of those first in the \
+         URL, or add this one to \"namespaces\" in [tokens.{token}] of the server's configuration"
     )]
     Namespace {
         /// Whose token.
         token: TokenName,
         /// Where it tried.
         namespace: Namespace,
+        /// Where its rights hold, as the configuration has it.
+        own: String,
     },
 }
 
 impl Rejected {
-    /// Every value of [`Rejected::reason`].
-    pub const REASONS: &[&str] = &["missing", "malformed", "unknown", "expired", "clock", "signature"];
-
     /// The label in metrics and in the audit log.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -96,12 +96,20 @@ impl Rejected {
             Self::Signature(error) => error.reason(),
         }
     }
+
+    /// It may have been an attempt at a secret. Showing none is not.
+    #[must_use]
+    pub fn is_guess(&self) -> bool {
+        match self {
+            Self::Missing | Self::Expired(_) => false,
+            Self::Repeated | Self::Scheme | Self::Malformed(_) | Self::Unknown | Self::NoTokens => true,
+            // A right signature at the wrong time; and the time of a wrong one is not worth a guess.
+            Self::Signature(error) => !matches!(error, SignatureError::Clock | SignatureError::Expired),
+        }
+    }
 }
 
 impl Denied {
-    /// Every value of [`Denied::reason`].
-    pub const REASONS: &[&str] = &["right", "namespace"];
-
     /// The label in metrics and in the audit log.
     #[must_use]
     pub fn reason(&self) -> &'static str {

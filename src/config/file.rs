@@ -3,14 +3,15 @@
 //! Owns the file's shape (top-level keys and `[namespaces.NAME]` tables; `[tokens.NAME]` is beside it). Knows nothing of the other sources
 //! and never touches a disk: it is given the text.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
-use super::problem::{Source, did_you_mean};
-use super::{NamespaceConfig, load::Draft};
+use super::problem::{Problems, Source, did_you_mean};
+use super::{NamespaceConfig, TokenConfig, TokenName, load::Draft};
 use crate::key::Namespace;
 
 pub(in crate::config) mod tokens;
@@ -30,6 +31,19 @@ impl File {
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
         Self { path: path.to_owned(), text }
+    }
+}
+
+impl File {
+    /// The tokens that the file names, and nothing else of it; their secrets are not read, and their namespaces need
+    /// not be there.
+    ///
+    /// # Errors
+    /// All problems of the file at once.
+    pub fn tokens(&self) -> Result<BTreeMap<TokenName, TokenConfig>, Problems> {
+        let mut draft = Draft::default();
+        apply(&mut draft, self, &Source::Default);
+        Ok(draft.finish()?.config.tokens)
     }
 }
 

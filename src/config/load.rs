@@ -204,7 +204,7 @@ impl Draft {
         self.origins.keys().any(|key| key.starts_with("tokens."))
     }
 
-    fn finish(self) -> Result<Loaded, Problems> {
+    pub(super) fn finish(self) -> Result<Loaded, Problems> {
         if self.problems.is_empty() {
             Ok(Loaded { config: self.config, origins: self.origins })
         } else {

@@ -3,6 +3,7 @@
 //! Owns the types and the table of keys of `[tokens.NAME]`. How the table is read is `file`'s work, and
 //! reading the secrets is `token_secrets`'.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -218,6 +219,13 @@ impl TokenConfig {
                 self.secret.as_ref().map(|secret| secret.digest())
             }
         }
+    }
+}
+
+/// So that a map of names is asked with an access key id as it came.
+impl Borrow<str> for TokenName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

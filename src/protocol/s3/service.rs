@@ -33,6 +33,7 @@ use crate::protocol::Context;
 use crate::protocol::error::Refusal;
 use crate::protocol::incoming::Incoming;
 use crate::protocol::path::{PathError, Target};
+use crate::protocol::visible::Visible;
 use crate::sigv4::Query;
 
 /// Most bytes of XML that are read: a thousand keys of the greatest length, each byte escaped.
@@ -76,6 +77,9 @@ impl Service {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if let Some(visible) = parts.extensions.get::<Visible>() {
+            request.extensions_mut().insert(visible.clone());
+        }
         match self.0.call(request).await {
             Ok(response) if response.status().is_client_error() || response.status().is_server_error() => {
                 Err(error::reread(response).await)
@@ -132,14 +136,18 @@ fn answer<T>(output: T) -> S3Result<S3Response<T>> {
 
 #[async_trait::async_trait]
 impl S3 for Operations {
-    async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
+    async fn list_buckets(
+        &self,
+        request: S3Request<ListBucketsInput>,
+    ) -> S3Result<S3Response<ListBucketsOutput>> {
+        let shown = |namespace: &&Namespace| Visible::shows(&request.extensions, namespace);
         let created = Some(Timestamp::from(self.0.started));
         let bucket = |namespace: &Namespace| Bucket {
             name: Some(namespace.as_str().to_owned()),
             creation_date: created.clone(),
             ..Bucket::default()
         };
-        let buckets = Some(self.0.namespaces.iter().map(bucket).collect());
+        let buckets = Some(self.0.namespaces.iter().filter(shown).map(bucket).collect());
         answer(ListBucketsOutput { buckets, ..ListBucketsOutput::default() })
     }
 
