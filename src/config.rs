@@ -8,11 +8,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::key::Namespace;
+use crate::key::{Namespace, NamespacePattern};
 
 mod file;
 mod keys;
 mod load;
+mod namespaces;
 mod problem;
 mod quantity;
 mod rules;
@@ -22,6 +23,7 @@ mod value;
 pub use file::File;
 pub use keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
 pub use load::{CONFIG_VARIABLE, Input, Loaded};
+pub use namespaces::{DEFAULT_IDLE_EXPIRY, MIN_QUOTA, NamespaceConfig, Overwrite};
 pub use problem::{Problem, Problems, Source};
 pub use rules::{MIN_CAPACITY, MIN_MEMORY_BUDGET};
 
@@ -64,13 +66,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Settings of one namespace.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct NamespaceConfig {
-    /// Largest object in bytes, where it differs from the server's.
-    pub max_object_size: Option<u64>,
-}
-
 /// All settings of a server, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
@@ -110,6 +105,8 @@ pub struct Config {
     pub log_level: String,
     /// Configured namespaces; `default` is always there.
     pub namespaces: BTreeMap<Namespace, NamespaceConfig>,
+    /// Settings of namespaces by pattern. Where several match a name, the first of the map counts.
+    pub namespace_patterns: BTreeMap<NamespacePattern, NamespaceConfig>,
 }
 
 impl Default for Config {
@@ -133,6 +130,7 @@ impl Default for Config {
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
             namespaces: BTreeMap::new(),
+            namespace_patterns: BTreeMap::new(),
         }
     }
 }

@@ -119,6 +119,7 @@ fn values_reach_their_fields() {
         log_format: larder::config::LogFormat::Json,
         log_level: "warn".to_owned(),
         namespaces: BTreeMap::new(),
+        namespace_patterns: BTreeMap::new(),
     };
     assert_eq!(config, expected);
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::fs::Access;
 
 use super::load::Draft;
+use super::namespaces;
 use super::quantity::Size;
 use super::value::Form;
 
@@ -21,6 +22,7 @@ pub const MIN_MEMORY_BUDGET: u64 = 16 << 20;
 pub(super) fn between_keys(draft: &mut Draft) {
     limits(draft);
     object_sizes(draft);
+    namespaces::between_keys(draft);
     exposure(draft);
 }
 
@@ -63,7 +65,7 @@ fn object_sizes(draft: &mut Draft) {
         draft.config.max_object_size = draft.config.max_object_size.min(capacity);
     }
     let server = draft.is_sound("max_object_size").then_some(draft.config.max_object_size);
-    let namespaces = draft.config.namespaces.iter().filter_map(|(name, settings)| {
+    let namespaces = draft.config.namespace_tables().filter_map(|(name, settings)| {
         Some((format!("namespaces.{name}.max_object_size"), settings.max_object_size?))
     });
     let limits: Vec<_> =
@@ -141,6 +143,6 @@ fn nearest_existing(path: &Path) -> io::Result<PathBuf> {
     Ok(absolute)
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     Size::print(&bytes).unwrap_or_default()
 }

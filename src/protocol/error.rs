@@ -65,6 +65,8 @@ codes! {
         "The request did not arrive in the time given for it (header_timeout, body_timeout).";
     Conflict = "conflict" CONFLICT
         "The object was changed by someone else while the request was under way.";
+    Exists = "exists" CONFLICT
+        "The key has another body, and its namespace takes none in its place (overwrite = \"never\"). Nothing was changed.";
     PreconditionFailed = "precondition_failed" PRECONDITION_FAILED
         "A condition of the request (If-Match, If-None-Match, Overwrite) does not hold. Nothing was changed.";
     TooLarge = "too_large" PAYLOAD_TOO_LARGE
@@ -149,6 +151,7 @@ impl From<CacheError> for Refusal {
             CacheError::NoSpace { .. } => ErrorCode::NoSpace,
             CacheError::Overloaded | CacheError::Loading => return Self::overloaded(error.to_string()),
             CacheError::PreconditionFailed => ErrorCode::PreconditionFailed,
+            CacheError::Exists { .. } => ErrorCode::Exists,
             CacheError::LengthMismatch { .. } => ErrorCode::IncompleteBody,
             // A damaged or evicted object is a miss: a build must not fail for it.
             CacheError::Vanished => ErrorCode::NotFound,
@@ -174,6 +177,7 @@ mod tests {
             (CacheError::Overloaded, 503),
             (CacheError::Loading, 503),
             (CacheError::PreconditionFailed, 412),
+            (CacheError::Exists { namespace: crate::key::Namespace::default_namespace() }, 409),
             (CacheError::LengthMismatch { declared: 2, received: 1 }, 400),
             (CacheError::Vanished, 404),
             (CacheError::Io(std::io::Error::other("/secret/file")), 500),
