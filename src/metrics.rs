@@ -114,7 +114,7 @@ metrics! {
     stored_bytes: IntGauge = "larder_stored_bytes"
         [] "Bytes of the bodies in the cache.";
     namespace_objects: IntGaugeVec = "larder_namespace_objects" ["namespace"]
-        "Objects, by namespace or pattern; unconfigured: in namespaces that the configuration does not have any more.";
+        "Objects, by namespace or pattern; (unconfigured): in namespaces that are not in the configuration any more.";
     namespace_disk_bytes: IntGaugeVec = "larder_namespace_disk_bytes" ["namespace"]
         "Bytes of disk blocks of the objects, by namespace or pattern: what its quota limits.";
     namespace_quota_bytes: IntGaugeVec = "larder_namespace_quota_bytes" ["namespace"]

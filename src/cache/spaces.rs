@@ -13,8 +13,8 @@ use crate::config::{DEFAULT_IDLE_EXPIRY, NamespaceConfig, Overwrite};
 use crate::index::table::{Slot, Space};
 use crate::key::{Namespace, NamespacePattern};
 
-/// What a group's namespaces are called in metrics, where they have no name of their own.
-const UNCONFIGURED: &str = "unconfigured";
+/// What the first group is called in metrics. No namespace can have this name.
+const UNCONFIGURED: &str = "(unconfigured)";
 /// A writer who finds its group this part of the quota above it evicts before going on.
 const FAR_ABOVE_PART: u64 = 16;
 /// Down to this part below the quota eviction goes, so that not every write evicts.
@@ -153,7 +153,7 @@ impl Rules {
 
     /// True when it is so far above that its writers have to wait.
     pub(super) fn is_far_above(&self, bytes: u64) -> bool {
-        self.quota.is_some_and(|quota| bytes > quota + quota / FAR_ABOVE_PART)
+        self.quota.is_some_and(|quota| bytes > quota.saturating_add(quota / FAR_ABOVE_PART))
     }
 
     /// Down to where a group above its quota is evicted from.

@@ -100,3 +100,106 @@ impl Table {
         self.shards.iter().for_each(|shard| shard.lock().mark_all_changed());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::blobs::Location;
+    use crate::index::Clock;
+    use crate::index::table::{NewRecord, Space};
+    use crate::key::{Namespace, ObjectKey, ObjectName};
+    use crate::object::Precondition;
+
+    const GROUPS: u16 = 3;
+
+    fn name(key: u8) -> ObjectName {
+        let key = ObjectKey::new(&key.to_string()).unwrap();
+        ObjectName { namespace: Namespace::default_namespace(), key }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(u8),
+        Get(u8),
+        Remove(u8),
+        Evict,
+        EvictOf(u16),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            6 => (0..40u8).prop_map(Step::Put),
+            5 => (0..40u8).prop_map(Step::Get),
+            1 => (0..40u8).prop_map(Step::Remove),
+            2 => Just(Step::Evict),
+            2 => (0..GROUPS).prop_map(Step::EvictOf),
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        /// The keys of a plain list, the least recently used first, tell what must go, from all or from one group.
+        #[test]
+        fn the_oldest_of_all_and_of_each_group_are_exact(steps in steps()) {
+            let clock = Clock::default();
+            let table = Table::new(GROUPS, clock.clone());
+            table.finish_loading();
+            let group_of = |key: u8| u16::from(key) % GROUPS;
+            let mut order: Vec<u8> = Vec::new();
+            for (sequence, step) in (1..).zip(steps) {
+                clock.put_forward(Duration::from_micros(10));
+                let went = |order: &mut Vec<u8>, key: u8| order.retain(|other| *other != key);
+                match step {
+                    Step::Put(key) => {
+                        let record = NewRecord {
+                            hash: table.hash(&name(key)),
+                            sequence,
+                            location: Location { segment: 1, block: 1, header_len: 90, body_len: 9000 },
+                            space: Space { group: group_of(key), instance: 0 },
+                            created_ms: 1,
+                        };
+                        table.insert(record, Precondition::None, |_| ()).unwrap();
+                        went(&mut order, key);
+                        order.push(key);
+                    }
+                    Step::Get(key) => {
+                        let found = table.get(table.hash(&name(key)), |_| ()).is_some();
+                        prop_assert_eq!(found, order.contains(&key));
+                        if found {
+                            went(&mut order, key);
+                            order.push(key);
+                        }
+                    }
+                    Step::Remove(key) => {
+                        let _ = table.remove(table.hash(&name(key)), Precondition::None);
+                        went(&mut order, key);
+                    }
+                    Step::Evict => {
+                        let expected = order.first().copied();
+                        let gone = table.remove_oldest().map(|slot| slot.hash);
+                        prop_assert_eq!(gone, expected.map(|key| table.hash(&name(key))));
+                        expected.into_iter().for_each(|key| went(&mut order, key));
+                    }
+                    Step::EvictOf(group) => {
+                        let expected = order.iter().copied().find(|key| group_of(*key) == group);
+                        let gone = table.remove_oldest_of(group).map(|slot| slot.hash);
+                        prop_assert_eq!(gone, expected.map(|key| table.hash(&name(key))));
+                        expected.into_iter().for_each(|key| went(&mut order, key));
+                    }
+                }
+                for group in 0..GROUPS {
+                    let objects = order.iter().filter(|key| group_of(**key) == group).count() as u64;
+                    prop_assert_eq!(table.objects_of(group), objects);
+                    prop_assert_eq!(table.disk_bytes_of(group), objects * 3 * 4096);
+                }
+                let mut seen = 0;
+                table.scan(|_| seen += 1);
+                prop_assert_eq!(seen, order.len());
+            }
+        }
+    }
+}
