@@ -302,6 +302,25 @@ async fn an_idle_namespace_of_a_pattern_vanishes_and_one_in_use_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_through_a_layer_counts_as_used_in_its_base() {
+    let opened = Opened::new(32 * MIB, |options| {
+        set(options, "main", NamespaceConfig::default());
+        let base = Some(Namespace::new("main").unwrap());
+        set(options, "layer", NamespaceConfig { base, ..NamespaceConfig::default() });
+    })
+    .await;
+    fill(&opened, "main", 0..200, 100_000).await;
+    for at in (0..200).step_by(10) {
+        assert!(opened.get_as(&name_in("layer", &at.to_string())).await.is_some());
+    }
+    assert_eq!(opened.metrics.base_hits.get(), 20);
+    fill(&opened, "default", 0..200, 100_000).await;
+    let left = present(&opened, "main", 0..200).await;
+    assert!(left.len() < 150, "{} are left", left.len());
+    assert_eq!(left.iter().filter(|at| **at % 10 == 0).count(), 20, "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_that_expire_while_they_are_used_leave_no_trace_and_no_wrong_answer() {
     let opened = Opened::new(64 * MIB, |options| set(options, "brief", ttl(HOUR))).await;
     let stop = AtomicBool::new(false);
