@@ -73,7 +73,11 @@ fn each_rule_names_its_key_and_the_way_out() {
     for (table, key, says) in [
         ("[namespaces.a]\nquota = \"0\"", "a.quota", "at least 1MiB"),
         ("[namespaces.a]\nquota = \"11GiB\"", "a.quota", "above the capacity of 10GiB"),
-        ("[namespaces.a]\nquota = \"2MiB\"\nmax_object_size = \"3MiB\"", "a.quota", "one object of max_object_size (3MiB)"),
+        (
+            "[namespaces.a]\nquota = \"2MiB\"\nmax_object_size = \"3MiB\"",
+            "a.quota",
+            "one object of max_object_size (3MiB)",
+        ),
         ("[namespaces.\"a-*\"]\nmax_object_size = \"11GiB\"", "a-*.max_object_size", "above the capacity"),
         ("[namespaces.a]\nttl = \"0s\"", "a.ttl", "7d"),
         ("[namespaces.a]\nttl = \"30\"", "a.ttl", "30s for seconds"),
