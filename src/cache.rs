@@ -187,7 +187,7 @@ impl Cache {
         let state = &self.state;
         let hash = state.table.hash(name);
         let precondition = layers::own_precondition(state, name, precondition)?;
-        // Where its time is over, it is gone already. While the index is loaded the table has to hear of the name in any case.
+        // Where its time is over, it is gone already. While the index is loaded the table has to hear of the name all the same.
         let _ = layers::current(state, name);
         let removed = state.table.remove(hash, precondition).map_err(|_| CacheError::PreconditionFailed)?;
         let Some(slot) = removed else { return Ok(false) };

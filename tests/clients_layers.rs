@@ -32,7 +32,7 @@ fn a_pull_request_gets_the_trusted_hits_and_its_own_stay_its_own() {
     let mut larder = Larder::start(Options::default().config(CONFIG));
     let scratch = tempfile::tempdir().unwrap();
     let (reviewed, proposed) = ("int one(void) { return 1; }\n", "int one(void) { return 2; }\n");
-    let mut step = |endpoint: &str, source: &str, hits: u64, larder: &Larder| {
+    let step = |endpoint: &str, source: &str, hits: u64, larder: &Larder| {
         let (object, stats) = build(larder, scratch.path(), endpoint, source);
         let expected = (hits, 1 - hits, 1 - hits);
         assert_eq!((stats.hits, stats.misses, stats.writes), expected, "{endpoint} {source}: {stats:?}");

@@ -146,6 +146,11 @@ impl Spaces {
 }
 
 impl Rules {
+    /// True when objects have a time to live.
+    pub(super) fn expires(&self) -> bool {
+        self.ttl_ms.is_some()
+    }
+
     /// True when a group that takes `bytes` is above its quota.
     pub(super) fn is_above(&self, bytes: u64) -> bool {
         self.quota.is_some_and(|quota| bytes > quota)

@@ -89,7 +89,7 @@ impl Upload {
             // Whoever asked for this himself is told that it does not hold, whatever the body.
             accepted.write_once = accepted.precondition == Precondition::None;
             accepted.precondition = Precondition::Absent;
-        } else {
+        } else if rules.expires() {
             // One whose time is over is not replaced but gone.
             let _ = layers::current(&state, &accepted.name);
         }
