@@ -3,15 +3,17 @@
 //! Owns the objects' life: found, stored, replaced, evicted, gone. Knows nothing of HTTP, of status codes or of who
 //! asks. The files below it, in the order in which a reader meets them: [`read`] and [`upload`] (the two ways a body
 //! goes), [`budget`] and [`flight`] (disk and memory limits), [`evict`] and [`compaction`] (making room), [`loader`] (the
-//! start) with [`repair`], [`indexer`] (what the index on disk is told), [`workers`] (the threads).
+//! start) with [`repair`], [`spaces`], [`layers`] and [`expiry`] (the rules of namespaces), [`indexer`] (what the index on disk is told), [`workers`] (the threads).
 
 mod budget;
 mod compaction;
 mod directory;
 mod error;
 mod evict;
+mod expiry;
 mod flight;
 mod indexer;
+mod layers;
 mod listing;
 mod loader;
 mod publication;
@@ -19,10 +21,12 @@ mod read;
 mod repair;
 mod scrub;
 mod signal;
+mod spaces;
 mod state;
 mod upload;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,9 +40,9 @@ use self::directory::DataDirectory;
 use self::state::State;
 use self::workers::Workers;
 use crate::blobs::{BLOCK, Location, SegmentStore, StoreOptions, blocks};
-use crate::config::{Config, Durability, Verify};
-use crate::index::MemoryIndex;
-use crate::key::ObjectName;
+use crate::config::{Config, Durability, NamespaceConfig, Verify};
+use crate::index::{Clock, MemoryIndex};
+use crate::key::{Namespace, NamespacePattern, ObjectName};
 use crate::metrics::Metrics;
 use crate::object::{ObjectInfo, Precondition};
 
@@ -63,6 +67,12 @@ pub struct CacheOptions {
     pub memory_tier: u64,
     /// False: never punch holes, as on a file system that cannot.
     pub punch_holes: bool,
+    /// Rules of namespaces by name; those without any have no limits of their own.
+    pub namespaces: BTreeMap<Namespace, NamespaceConfig>,
+    /// Rules of namespaces by pattern; the first of the map that matches counts.
+    pub namespace_patterns: BTreeMap<NamespacePattern, NamespaceConfig>,
+    /// What objects are dated by.
+    pub clock: Clock,
 }
 
 impl From<&Config> for CacheOptions {
@@ -77,6 +87,9 @@ impl From<&Config> for CacheOptions {
             memory_budget: config.memory_budget,
             memory_tier: config.memory_tier,
             punch_holes: true,
+            namespaces: config.namespaces.clone(),
+            namespace_patterns: config.namespace_patterns.clone(),
+            clock: Clock::default(),
         }
     }
 }
@@ -140,59 +153,42 @@ impl Cache {
         self.state.update_gauges();
     }
 
-    /// Finds an object and marks it as used. `None` is a miss.
+    /// Finds an object, in the namespace itself or in one of its bases, and marks it as used. `None` is a miss.
     ///
     /// # Errors
     /// `Overloaded` when the budget of bodies in flight is used up, `Io`. Damage is a miss.
     pub async fn get(&self, name: &ObjectName) -> Result<Option<Object>, CacheError> {
-        let state = &self.state;
-        loop {
-            let found = state.table.get(state.table.hash(name), |slot| state.store.pin(&slot.location));
-            let Some((slot, pin)) = found else { return Ok(None) };
-            if state.options.memory_tier > 0
-                && let Some(hot) = state.memory_tier.get(&slot.sequence)
-            {
-                state.metrics.memory_hits.inc();
-                return Ok(Some(Object::in_memory(hot)));
-            }
-            // A record that is not to be had is out of the table, unless it was replaced or moved meanwhile: then the
-            // other one is the answer.
-            if let Some(object) = read::open(state, name, slot, pin).await? {
-                return Ok(Some(object));
-            }
-        }
+        layers::get(&self.state, name).await
     }
 
-    /// An object's properties, without marking it as used.
+    /// The properties of the object that [`Cache::get`] finds, without marking it as used.
     ///
     /// # Errors
     /// `Io`. Damage is a miss.
     pub async fn head(&self, name: &ObjectName) -> Result<Option<ObjectInfo>, CacheError> {
-        let state = &self.state;
-        loop {
-            let found = state.table.peek(state.table.hash(name), |slot| state.store.pin(&slot.location));
-            let Some((slot, pin)) = found else { return Ok(None) };
-            if let Some(info) = read::open_header(state, name, slot, pin).await? {
-                return Ok(Some(info));
-            }
-        }
+        layers::head(&self.state, name).await
     }
 
-    /// Starts an upload. Nothing is visible before [`Upload::commit`]; dropping the upload undoes it.
+    /// Starts an upload into the namespace itself. Nothing is visible before [`Upload::commit`]; dropping the upload undoes
+    /// it. The precondition is one on what [`Cache::head`] finds.
     ///
     /// # Errors
-    /// `TooLarge`, `NoSpace`, `Overloaded`, `Loading`, `PreconditionFailed`, `Io`.
+    /// `TooLarge`, `NoSpace`, `Overloaded`, `Loading`, `PreconditionFailed`, `Exists`, `Io`.
     pub async fn begin_put(&self, name: ObjectName, options: PutOptions) -> Result<Upload, CacheError> {
         Upload::begin(Arc::clone(&self.state), name, options).await
     }
 
-    /// Removes an object. True when there was one.
+    /// Removes the namespace's own object; a base's stays, and is seen again. True when there was one. The precondition is
+    /// one on what [`Cache::head`] finds.
     ///
     /// # Errors
-    /// `PreconditionFailed`, `Io`.
+    /// `PreconditionFailed`, `Loading`, `Io`.
     pub async fn delete(&self, name: &ObjectName, precondition: Precondition) -> Result<bool, CacheError> {
         let state = &self.state;
         let hash = state.table.hash(name);
+        let precondition = layers::own_precondition(state, name, precondition)?;
+        // Where its time is over, it is gone already. While the index is loaded the table has to hear of the name all the same.
+        let _ = layers::current(state, name);
         let removed = state.table.remove(hash, precondition).map_err(|_| CacheError::PreconditionFailed)?;
         let Some(slot) = removed else { return Ok(false) };
         let killed = state.store.kill(&slot.location);

@@ -8,11 +8,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::key::Namespace;
+use crate::key::{Namespace, NamespacePattern};
 
 mod file;
 mod keys;
 mod load;
+mod namespaces;
 mod problem;
 mod quantity;
 mod rules;
@@ -25,13 +26,12 @@ mod value;
 pub use file::File;
 pub use keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
 pub use load::{CONFIG_VARIABLE, Input, Loaded};
+pub use namespaces::{DEFAULT_IDLE_EXPIRY, MIN_QUOTA, NamespaceConfig, Overwrite};
 pub use problem::{Problem, Problems, Source};
 pub use rules::{MIN_CAPACITY, MIN_MEMORY_BUDGET};
 pub use secret::{MAX_SECRET_CHARS, MIN_SECRET_CHARS, Secret, SecretDigest, SecretError};
 pub use token_secrets::{TOKEN_VARIABLE, TOKEN_VARIABLE_NAME};
-pub use tokens::{
-    NamespacePattern, Right, Rights, SecretSource, TOKEN_KEYS, TokenConfig, TokenKey, TokenName,
-};
+pub use tokens::{NamespaceScope, Right, Rights, SecretSource, TOKEN_KEYS, TokenConfig, TokenKey, TokenName};
 
 /// When a PUT is answered in relation to the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,13 +70,6 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
-}
-
-/// Settings of one namespace.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct NamespaceConfig {
-    /// Largest object in bytes, where it differs from the server's.
-    pub max_object_size: Option<u64>,
 }
 
 /// All settings of a server, checked.
@@ -123,6 +116,8 @@ pub struct Config {
     pub namespaces: BTreeMap<Namespace, NamespaceConfig>,
     /// Who may come with which secret, and what for.
     pub tokens: BTreeMap<TokenName, TokenConfig>,
+    /// Settings of namespaces by pattern. Where several match a name, the first of the map counts.
+    pub namespace_patterns: BTreeMap<NamespacePattern, NamespaceConfig>,
 }
 
 impl Config {
@@ -157,6 +152,7 @@ impl Default for Config {
             log_level: "info".to_owned(),
             namespaces: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            namespace_patterns: BTreeMap::new(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! The engine is disposable: the segments can rebuild it, so an engine that fails is set aside, never trusted.
 
+pub mod clock;
 pub mod memory;
 pub mod record;
 pub mod sled;
@@ -15,6 +16,7 @@ pub mod table;
 mod conformance;
 
 pub use self::sled::SledIndex;
+pub use clock::Clock;
 pub use memory::MemoryIndex;
 pub use table::Table;
 

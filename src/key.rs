@@ -1,11 +1,16 @@
-//! Names of things in the cache: [`Namespace`], [`ObjectKey`] and the pair of both, [`ObjectName`].
+//! Names of things in the cache: [`Namespace`], [`ObjectKey`] and the pair of both, [`ObjectName`]; and
+//! [`NamespacePattern`], for many namespaces at once.
 //!
 //! Owns the rules a name must obey, so that no other module checks a path again. A leaf: it knows
 //! nothing of HTTP, percent-encoding, configuration or disks.
 
+mod pattern;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
+
+pub use self::pattern::NamespacePattern;
 
 /// Longest key in bytes, after percent-decoding. S3's own limit.
 pub const MAX_KEY_BYTES: usize = 1024;
@@ -62,6 +67,12 @@ pub enum KeyError {
          starting with a letter or a digit"
     )]
     Namespace,
+    /// The pattern has no `*`, begins with one, or breaks the rules for namespaces.
+    #[error(
+        "a pattern is the name of a namespace with '*' in it, as in pr-*: at most {MAX_NAMESPACE_BYTES} characters, \
+         starting with a letter or a digit"
+    )]
+    Pattern,
 }
 
 impl Namespace {

@@ -4,7 +4,7 @@
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Upper bounds, in seconds, of the latency histograms: from a hit in memory to a stalled disk.
@@ -43,6 +43,7 @@ macro_rules! make {
 make!(IntCounter, "counter", |name, help, _labels| IntCounter::new(name, help));
 make!(IntGauge, "gauge", |name, help, _labels| IntGauge::new(name, help));
 make!(IntCounterVec, "counter", |name, help, labels| IntCounterVec::new(Opts::new(name, help), labels));
+make!(IntGaugeVec, "gauge", |name, help, labels| IntGaugeVec::new(Opts::new(name, help), labels));
 make!(Histogram, "histogram", |name, help, _labels| {
     Histogram::with_opts(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec()))
 });
@@ -106,10 +107,20 @@ metrics! {
         [] "GETs of objects that were not found. The probe .sccache_check does not count.";
     memory_hits: IntCounter = "larder_memory_hits_total"
         [] "Hits that the memory tier served.";
+    base_hits: IntCounter = "larder_base_hits_total"
+        [] "Hits of requests to a layer that its base served.";
+    overwrites_refused: IntCounterVec = "larder_overwrites_refused_total" ["namespace"]
+        "PUTs refused because overwrite = \"never\" and another body is stored, by namespace or pattern.";
     stored_objects: IntGauge = "larder_stored_objects"
         [] "Objects in the cache.";
     stored_bytes: IntGauge = "larder_stored_bytes"
         [] "Bytes of the bodies in the cache.";
+    namespace_objects: IntGaugeVec = "larder_namespace_objects" ["namespace"]
+        "Objects, by namespace or pattern; (unconfigured): in namespaces that are not in the configuration any more.";
+    namespace_disk_bytes: IntGaugeVec = "larder_namespace_disk_bytes" ["namespace"]
+        "Bytes of disk blocks of the objects, by namespace or pattern: what its quota limits.";
+    namespace_quota_bytes: IntGaugeVec = "larder_namespace_quota_bytes" ["namespace"]
+        "Quota in bytes, by namespace or pattern; the capacity where none is set.";
     disk_bytes: IntGauge = "larder_disk_bytes"
         [] "Bytes of disk blocks that the data directory takes, index included.";
     index_bytes: IntGauge = "larder_index_disk_bytes"
@@ -119,7 +130,7 @@ metrics! {
     free_disk_bytes: IntGauge = "larder_free_disk_bytes"
         [] "Bytes free on the file system of the data directory.";
     evictions: IntCounterVec = "larder_evictions_total" ["reason"]
-        "Objects evicted, by reason (capacity, min_free_disk, disk_full).";
+        "Objects evicted, by reason (capacity, min_free_disk, disk_full, quota, expired, idle).";
     evicted_bytes: IntCounterVec = "larder_evicted_bytes_total" ["reason"]
         "Bytes of disk blocks freed by eviction, by reason.";
     last_evicted_age: IntGauge = "larder_last_evicted_age_seconds"

@@ -122,6 +122,7 @@ fn values_reach_their_fields() {
         log_level: "warn".to_owned(),
         namespaces: BTreeMap::new(),
         tokens: BTreeMap::new(),
+        namespace_patterns: BTreeMap::new(),
     };
     assert_eq!(config, expected);
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use larder::config::{
-    File, Input, Loaded, NamespacePattern, Problem, Right, Rights, Secret, SecretDigest, Source, TokenName,
+    File, Input, Loaded, NamespaceScope, Problem, Right, Rights, Secret, SecretDigest, Source, TokenName,
 };
 
 const PATH: &str = "larder.toml";
@@ -62,7 +62,7 @@ fn a_token_says_where_what_and_until_when() {
 fn nothing_said_is_read_and_write_everywhere_for_ever() {
     let token =
         loaded("[tokens.ci]\nsecret_env = \"S\"\n", &[("S", SECRET)]).config.tokens[&name("ci")].clone();
-    assert_eq!(token.namespaces, [NamespacePattern::all()]);
+    assert_eq!(token.namespaces, [NamespaceScope::all()]);
     assert_eq!((token.allow, token.expires), (Rights::of(&[Right::Read, Right::Write]), None));
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Denied;
-use crate::config::{Anonymous, NamespacePattern, Right, Rights, TokenConfig, TokenName};
+use crate::config::{Anonymous, NamespaceScope, Right, Rights, TokenConfig, TokenName};
 use crate::key::Namespace;
 use crate::protocol::operation::Access;
 
@@ -26,7 +26,7 @@ pub enum Principal {
 #[derive(PartialEq, Eq, Debug)]
 pub struct Token {
     name: TokenName,
-    namespaces: Vec<NamespacePattern>,
+    namespaces: Vec<NamespaceScope>,
     allow: Rights,
     expires: Option<SystemTime>,
 }

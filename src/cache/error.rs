@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::key::Namespace;
+
 /// Why a request to the cache failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
@@ -26,6 +28,15 @@ pub enum CacheError {
     /// The precondition did not hold when the write was to take effect.
     #[error("the precondition does not hold for the stored object")]
     PreconditionFailed,
+    /// The namespace takes no other body for a key that it has.
+    #[error(
+        "this key has another body already, and namespace {namespace} is write-once (overwrite = \"never\"): build what \
+         differs under another key, or delete the object first"
+    )]
+    Exists {
+        /// The namespace.
+        namespace: Namespace,
+    },
     /// The body ended early or ran past its declared length.
     #[error("the body has {received} bytes where {declared} were declared")]
     LengthMismatch {

@@ -1,20 +1,21 @@
 //! Making room: the least recently used objects go until the budget is kept.
 //!
-//! Which object goes is the table's word (exact LRU); how many bytes must go is the budget's. This module connects
-//! the two, ahead of the writers in the background, or for one writer that found no room.
+//! Which object goes is the table's word (exact LRU); how many bytes must go is the budget's, or a quota's, and whoever is
+//! above a quota goes first. This module connects them, ahead of the writers in the background, or for one writer that
+//! found no room.
 
 use std::io;
 
 use super::budget::Reservation;
 use super::compaction;
 use super::state::{State, gauge};
-use crate::index::table::now_us;
 
-/// Evicts until the low mark when the high mark is passed.
+/// Evicts until every quota is kept, and until the low mark when the high mark is passed.
 ///
 /// # Errors
 /// The disk's, when blocks could not be freed.
 pub(super) fn keep_ahead(state: &State) -> io::Result<()> {
+    keep_quotas(state)?;
     if state.budget.committed() <= state.budget.high_mark() || !state.is_ready() {
         return Ok(());
     }
@@ -22,6 +23,20 @@ pub(super) fn keep_ahead(state: &State) -> io::Result<()> {
     let reason = if state.budget.disk_is_short() { "min_free_disk" } else { "capacity" };
     evict_down_to(state, state.budget.low_mark(), reason)?;
     free_whole_segments(state, state.budget.high_mark())
+}
+
+/// Evicts from every group of namespaces that is above its quota, its own least recently used first.
+///
+/// # Errors
+/// The disk's, when blocks could not be freed.
+pub(super) fn keep_quotas(state: &State) -> io::Result<()> {
+    let is_above =
+        || state.spaces.all().any(|(group, rules)| rules.is_above(state.table.disk_bytes_of(group)));
+    if !state.is_ready() || !is_above() {
+        return Ok(());
+    }
+    let _one_at_a_time = state.evicting.lock();
+    evict_above_quotas(state)
 }
 
 /// Reserves `bytes` for a writer, evicting as many as it takes. `None` when that does not help.
@@ -71,19 +86,33 @@ pub(super) fn relieve_disk(state: &State, bytes: u64) -> io::Result<()> {
     free_whole_segments(state, target)
 }
 
+fn evict_above_quotas(state: &State) -> io::Result<()> {
+    let mut any = false;
+    for (group, rules) in state.spaces.all() {
+        if !rules.is_above(state.table.disk_bytes_of(group)) {
+            continue;
+        }
+        while state.table.disk_bytes_of(group) > rules.low_mark() {
+            let Some(slot) = state.table.remove_oldest_of(group) else { break };
+            state.count_eviction(&slot, "quota");
+            state.forget(&slot);
+            any = true;
+        }
+    }
+    if any { state.store.reclaim() } else { Ok(()) }
+}
+
 fn evict_down_to(state: &State, target: u64, reason: &str) -> io::Result<()> {
-    let evictions = state.metrics.evictions.with_label_values(&[reason]);
-    let evicted_bytes = state.metrics.evicted_bytes.with_label_values(&[reason]);
+    evict_above_quotas(state)?;
     let mut last_used = None;
     while state.budget.committed() > compaction::with_reclaimable(state, target) {
         let Some(slot) = state.table.remove_oldest() else { break };
-        evictions.inc();
-        evicted_bytes.inc_by(slot.location.disk_len());
+        state.count_eviction(&slot, reason);
         last_used = Some(slot.used_us);
         state.forget(&slot);
     }
     if let Some(used_us) = last_used {
-        state.metrics.last_evicted_age.set(gauge(now_us().saturating_sub(used_us) / 1_000_000));
+        state.metrics.last_evicted_age.set(gauge(state.clock.now_us().saturating_sub(used_us) / 1_000_000));
         state.store.reclaim()?;
     }
     Ok(())

@@ -22,7 +22,7 @@ pub struct ListedObject {
 
 impl Cache {
     /// Up to `limit` objects of `namespace` whose keys start with `prefix` and are greater than `after`,
-    /// in byte order of their keys. Everything that was answered before the call is in it.
+    /// in byte order of their keys. Everything that was answered before the call is in it; what a base has is not.
     ///
     /// # Errors
     /// `Io` when the index cannot be read.
@@ -51,6 +51,7 @@ impl Cache {
                     let found = state.table.peek(hash, |slot| state.store.pin(&slot.location));
                     found.is_some_and(|(slot, pin)| {
                         slot.sequence == entry.sequence
+                            && !state.drop_if_expired(&slot)
                             && (slot.verified || header_is_there(entry, &slot, pin))
                     })
                 };

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::indexer::SharedIndexer;
 use super::repair;
 use super::state::State;
-use crate::blobs::{Location, Segment};
+use crate::blobs::{Location, RecordHeader, Segment};
 use crate::index::table::{Loaded, Slot};
 use crate::index::{Index, IndexError, MemoryIndex, Progress, Recency, SledIndex};
 use crate::key::ObjectName;
@@ -148,9 +148,15 @@ fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Ve
     index.load(&mut |entry| match trusted.get(&entry.location.segment) {
         Some(segment) => {
             let used = recency.get(&entry.sequence);
-            let hits = used.map_or(0, |used| used.hits);
-            let used_us = used.map_or(0, |used| used.used_us).max(entry.created_ms.saturating_mul(1000));
-            take_in(state, segment, &entry.name, entry.sequence, entry.location, used_us, hits);
+            let found = Found {
+                name: &entry.name,
+                sequence: entry.sequence,
+                location: entry.location,
+                created_ms: entry.created_ms,
+                used_us: used.map_or(0, |used| used.used_us),
+                hits: used.map_or(0, |used| used.hits),
+            };
+            take_in(state, segment, found);
         }
         // Freed after the index was last written, or to be told to it again.
         None => state.dead.lock().push(entry.sequence),
@@ -158,19 +164,34 @@ fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Ve
     Ok(progress)
 }
 
+/// A record that a start has found.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) name: &'a ObjectName,
+    pub(super) sequence: u64,
+    pub(super) location: Location,
+    pub(super) created_ms: u64,
+    /// When it was last used, in microseconds, as far as that is known; being stored is a use.
+    pub(super) used_us: u64,
+    pub(super) hits: u32,
+}
+
+impl<'a> Found<'a> {
+    /// What a record's header tells.
+    pub(super) fn by_header(header: &'a RecordHeader, location: Location) -> Self {
+        let RecordHeader { name, sequence, created_ms, .. } = header;
+        Self { name, sequence: *sequence, location, created_ms: *created_ms, used_us: 0, hits: 0 }
+    }
+}
+
 /// Takes a record into the table, or lets go of it where a newer one is known.
-pub(super) fn take_in(
-    state: &State,
-    segment: &Segment,
-    name: &ObjectName,
-    sequence: u64,
-    location: Location,
-    used_us: u64,
-    hits: u32,
-) {
+pub(super) fn take_in(state: &State, segment: &Segment, found: Found<'_>) {
+    let Found { name, sequence, location, created_ms, used_us, hits } = found;
     segment.add_live(&location);
-    let hash = state.table.hash(name);
-    match state.table.insert_loaded(Slot { hash, sequence, location, used_us, hits, verified: false }) {
+    let (hash, space) = (state.table.hash(name), state.spaces.of(&name.namespace));
+    let used_us = used_us.max(created_ms.saturating_mul(1000));
+    let slot = Slot { hash, sequence, location, space, created_ms, used_us, hits, verified: false };
+    match state.table.insert_loaded(slot) {
         Loaded::Added(None) => {}
         Loaded::Added(Some(old)) => state.forget(&old),
         Loaded::Known => segment.remove_live(&location),

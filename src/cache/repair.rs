@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::loader::{left_alone, take_in};
+use super::loader::{Found, left_alone, take_in};
 use super::state::State;
 use crate::blobs::replay::{self, Replay};
 use crate::blobs::segment::Kind;
@@ -60,8 +60,7 @@ fn take_in_from(state: &State, segment: &Arc<Segment>, from: u32) -> io::Result<
             continue;
         }
         let location = header.location(segment.id(), *block);
-        let used_us = header.created_ms.saturating_mul(1000);
-        take_in(state, segment, &header.name, header.sequence, location, used_us, 0);
+        take_in(state, segment, Found::by_header(header, location));
     }
     if found.newer {
         segment.set_newer();
@@ -156,8 +155,7 @@ fn compare(state: &State, segment: &Arc<Segment>, blocks: &mut HashMap<u32, Bloc
             || state.store.is_released(&location, hash.number());
         // What is there and has a newer version is dead: the process died before it was freed.
         if !is_known && replay::header_is_there(segment, &header, block)? {
-            let used_us = header.created_ms.saturating_mul(1000);
-            take_in(state, segment, &header.name, header.sequence, location, used_us, 0);
+            take_in(state, segment, Found::by_header(&header, location));
         }
     }
     Ok(())

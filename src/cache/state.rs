@@ -14,10 +14,11 @@ use super::budget::Budget;
 use super::directory::DataDirectory;
 use super::flight::{BufferPool, FlightBudget};
 use super::signal::{SyncSignal, WakeUp};
+use super::spaces::Spaces;
 use crate::blobs::{Location, Pin, SegmentStore, record, replay};
 use crate::config::Durability;
 use crate::index::table::{NameHash, Slot};
-use crate::index::{Index, Table};
+use crate::index::{Clock, Index, Table};
 use crate::metrics::Metrics;
 use crate::object::ObjectInfo;
 
@@ -45,6 +46,8 @@ pub(super) type MemoryTier = quick_cache::sync::Cache<u64, HotObject, ByBytes>;
 pub(super) struct State {
     pub(super) options: CacheOptions,
     pub(super) store: SegmentStore,
+    pub(super) spaces: Spaces,
+    pub(super) clock: Clock,
     pub(super) table: Table,
     /// Replaced as a whole when an engine fails.
     pub(super) index: RwLock<Arc<dyn Index>>,
@@ -90,12 +93,19 @@ impl State {
         let first_sequence = u64::from(first_own_segment) << 36;
         let objects = usize::try_from(options.memory_tier / (16 << 10)).unwrap_or(usize::MAX).max(16);
         metrics.capacity_bytes.set(gauge(options.capacity));
+        let (spaces, clock) = (Spaces::new(&options), options.clock.clone());
+        for (_, rules) in spaces.all() {
+            let quota = rules.quota.unwrap_or(options.capacity);
+            metrics.namespace_quota_bytes.with_label_values(&[&rules.label]).set(gauge(quota));
+        }
         Self {
             budget,
             flight: FlightBudget::new(options.memory_budget),
             buffers: BufferPool::default(),
             memory_tier: MemoryTier::with_weighter(objects, options.memory_tier, ByBytes),
-            table: Table::new(),
+            table: Table::new(spaces.count(), clock.clone()),
+            spaces,
+            clock,
             index: RwLock::new(index),
             index_on_disk: AtomicBool::new(false),
             ready: AtomicBool::new(false),
@@ -200,6 +210,29 @@ impl State {
         removed
     }
 
+    /// True when the object's time is over; it is dropped then.
+    pub(super) fn drop_if_expired(&self, slot: &Slot) -> bool {
+        let expired = self.spaces.is_expired(slot, || self.clock.now_ms());
+        if expired && self.drop_dead(slot) {
+            self.count_eviction(slot, "expired");
+        }
+        expired
+    }
+
+    /// Drops a record that was not used since it was looked at, for this reason.
+    pub(super) fn drop_unused(&self, slot: &Slot, reason: &str) {
+        if self.table.remove_unused(slot) {
+            self.count_eviction(slot, reason);
+            self.forget(slot);
+        }
+    }
+
+    /// Counts an object that goes without anybody having asked for it.
+    pub(super) fn count_eviction(&self, slot: &Slot, reason: &str) {
+        self.metrics.evictions.with_label_values(&[reason]).inc();
+        self.metrics.evicted_bytes.with_label_values(&[reason]).inc_by(slot.location.disk_len());
+    }
+
     /// Waits until everything written so far is durable, where the configuration asks for that.
     ///
     /// # Errors
@@ -234,6 +267,12 @@ impl State {
         self.metrics.stored_objects.set(gauge(self.table.objects()));
         self.metrics.stored_bytes.set(gauge(self.table.bytes()));
         self.metrics.disk_bytes.set(gauge(self.budget.used()));
+        for (group, rules) in self.spaces.all() {
+            let label = [rules.label.as_str()];
+            self.metrics.namespace_objects.with_label_values(&label).set(gauge(self.table.objects_of(group)));
+            let bytes = gauge(self.table.disk_bytes_of(group));
+            self.metrics.namespace_disk_bytes.with_label_values(&label).set(bytes);
+        }
     }
 }
 

@@ -1,37 +1,24 @@
-//! An upload under way: gathered in memory up to a size, beyond that streamed into a file of its own.
+//! An upload under way, whatever comes of it: what it must keep to is decided here, before its first byte.
 //!
-//! Order of things: reserve room → take the bytes → append → publish under the precondition → (with
-//! `durability = "commit"`) wait for the sync. Whatever ends an upload before it is published undoes all of it.
+//! Most are stored ([`storing`]). Where the namespace is write-once and has the key, the body is only compared
+//! ([`comparing`]): the same one is as good as stored, another one is refused.
+
+mod comparing;
+mod storing;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
-use twox_hash::XxHash3_128;
 
-use super::budget::Reservation;
+use self::comparing::Comparing;
+use self::storing::Storing;
 use super::error::CacheError;
-use super::evict;
-use super::flight::FlightPermit;
-use super::publication::{Publication, Published};
 use super::state::State;
-use crate::blobs::record::header_len;
-use crate::blobs::{RecordHeader, SoloWriter};
+use super::{evict, layers};
+use crate::index::table::Space;
 use crate::key::ObjectName;
-use crate::object::{ETag, ObjectInfo, Precondition};
-
-/// Largest body gathered in memory; larger ones get a file of their own.
-pub(super) const GATHER_BYTES: u64 = 8 << 20;
-/// Memory taken at a time for a body of unknown length, and the size of a write to a solo file.
-const STEP_BYTES: u64 = 1 << 20;
-/// Largest record appended on the thread that serves the request.
-const INLINE_BYTES: u64 = 256 << 10;
-
-/// Largest body of the probe that is taken without asking the memory budget: sccache, which cannot write it when it
-/// starts, reads only from then on.
-const PROBE_BYTES: u64 = 4096;
+use crate::object::{ObjectInfo, Precondition};
 
 /// How an upload is to be stored.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +27,7 @@ pub struct PutOptions {
     pub declared_length: Option<u64>,
     /// Checked when the upload begins, to fail early, and again, atomically, when it is committed.
     pub precondition: Precondition,
-    /// Largest body to take, in bytes, where it differs from the cache's own limit.
+    /// Largest body to take, in bytes, where it differs from the namespace's own limit. Its quota holds all the same.
     pub max_length: Option<u64>,
 }
 
@@ -54,26 +41,23 @@ pub struct Stored {
 }
 
 /// An upload under way. Dropped without [`Upload::commit`], it leaves no trace.
-pub struct Upload {
-    state: Arc<State>,
-    name: ObjectName,
-    options: PutOptions,
-    limit: u64,
-    received: u64,
-    /// Bytes not yet written, or all of them while the body is gathered.
-    chunks: Vec<Bytes>,
-    in_chunks: u64,
-    permit: FlightPermit,
-    permitted: u64,
-    reservation: Option<Reservation>,
-    reserved: u64,
-    solo: Option<Solo>,
+pub struct Upload(Kind);
+
+enum Kind {
+    Storing(Box<Storing>),
+    Comparing(Box<Comparing>),
 }
 
-/// A solo file, or the write to it that is under way.
-enum Solo {
-    Idle(Box<SoloWriter>),
-    Writing(JoinHandle<io::Result<Box<SoloWriter>>>),
+/// An upload that may begin, and what it has to keep to.
+struct Accepted {
+    name: ObjectName,
+    space: Space,
+    declared_length: Option<u64>,
+    limit: u64,
+    /// What must hold for the namespace's own object.
+    precondition: Precondition,
+    /// True when only the namespace's rule asks for the precondition.
+    write_once: bool,
 }
 
 impl Upload {
@@ -82,298 +66,92 @@ impl Upload {
         name: ObjectName,
         options: PutOptions,
     ) -> Result<Self, CacheError> {
-        let limit = options.max_length.unwrap_or(state.options.max_object_size);
-        if options.declared_length.is_some_and(|length| length > limit) {
+        let space = state.spaces.of(&name.namespace);
+        let rules = state.spaces.rules(space.group);
+        let limit = options.max_length.unwrap_or(rules.max_object_size).min(rules.quota.unwrap_or(u64::MAX));
+        let declared_length = options.declared_length;
+        if declared_length.is_some_and(|length| length > limit) {
             return Err(CacheError::TooLarge { limit });
         }
-        if options.precondition != Precondition::None {
+        let precondition = layers::own_precondition(&state, &name, options.precondition)?;
+        // Without the probe sccache takes itself for one that may only read.
+        let write_once = rules.write_once && !name.key.is_probe();
+        let far_above_quota = rules.is_far_above(state.table.disk_bytes_of(space.group));
+        let mut accepted = Accepted { name, space, declared_length, limit, precondition, write_once: false };
+        if write_once {
             if !state.is_ready() {
                 return Err(CacheError::Loading);
             }
-            let present = state.table.peek(state.table.hash(&name), |slot| slot.sequence);
-            if !options.precondition.holds(present.map(|(_, sequence)| sequence)) {
-                return Err(CacheError::PreconditionFailed);
+            if let Some(existing) = layers::head_own(&state, &accepted.name).await? {
+                let comparing = Comparing::begin(state, accepted, existing)?;
+                return Ok(Self(Kind::Comparing(Box::new(comparing))));
             }
+            // Whoever asked for this himself is told that it does not hold, whatever the body.
+            accepted.write_once = accepted.precondition == Precondition::None;
+            accepted.precondition = Precondition::Absent;
+        } else if rules.expires() {
+            // One whose time is over is not replaced but gone.
+            let _ = layers::current(&state, &accepted.name);
         }
-        let mut upload = Self {
-            state,
-            name,
-            options,
-            limit,
-            received: 0,
-            chunks: Vec::new(),
-            in_chunks: 0,
-            permit: FlightPermit::default(),
-            permitted: 0,
-            reservation: None,
-            reserved: 0,
-            solo: None,
-        };
-        let expected = options.declared_length.unwrap_or(0);
-        upload.reserve(expected).await?;
-        let is_probe =
-            options.declared_length.is_some_and(|length| length <= PROBE_BYTES) && upload.name.key.is_probe();
-        if is_probe {
-            upload.permitted = PROBE_BYTES;
-        } else if expected > GATHER_BYTES {
-            upload.permit(2 * STEP_BYTES)?;
-            upload.open_solo().await?;
-        } else {
-            // An empty body, too, costs a little to handle.
-            upload.permit(expected.max(4096))?;
+        if far_above_quota {
+            let state = Arc::clone(&state);
+            blocking(move || evict::keep_quotas(&state)).await?;
         }
-        Ok(upload)
+        Ok(Self(Kind::Storing(Box::new(Storing::begin(state, accepted).await?))))
     }
 
     /// Takes the next part of the body.
     ///
     /// # Errors
-    /// `TooLarge`, `LengthMismatch` (more than declared), `NoSpace`, `Overloaded`, `Io`. The upload is over then.
+    /// `TooLarge`, `LengthMismatch` (more than declared), `NoSpace`, `Overloaded`, `Exists`, `Io`. The upload is over then.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), CacheError> {
-        let taken = self.take_in(chunk).await;
-        if taken.is_err()
-            && let Some(undone) = self.undo()
-        {
-            // Whoever is told of the failure finds the room free again.
-            undone.await;
+        match &mut self.0 {
+            Kind::Storing(upload) => upload.write(chunk).await,
+            Kind::Comparing(upload) => upload.write(&chunk),
         }
-        taken
-    }
-
-    async fn take_in(&mut self, chunk: Bytes) -> Result<(), CacheError> {
-        self.received += chunk.len() as u64;
-        if self.received > self.limit {
-            return Err(CacheError::TooLarge { limit: self.limit });
-        }
-        if let Some(declared) = self.options.declared_length.filter(|declared| self.received > *declared) {
-            return Err(CacheError::LengthMismatch { declared, received: self.received });
-        }
-        if self.received > self.reserved {
-            self.reserve((self.received + STEP_BYTES).min(self.limit)).await?;
-        }
-        self.in_chunks += chunk.len() as u64;
-        self.chunks.push(chunk);
-        if self.solo.is_some() {
-            if self.in_chunks >= STEP_BYTES {
-                self.write_chunks().await?;
-            }
-        } else if self.in_chunks > self.permitted {
-            // Only a body of unknown length gets here: one that was declared has its permit.
-            let more = self.state.flight.take(STEP_BYTES).filter(|_| self.in_chunks <= GATHER_BYTES);
-            match more {
-                Some(more) => {
-                    self.permit.join(more);
-                    self.permitted += STEP_BYTES;
-                }
-                None => {
-                    self.open_solo().await?;
-                    self.write_chunks().await?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Publishes the object, all or nothing.
     ///
     /// # Errors
-    /// `LengthMismatch`, `PreconditionFailed`, `NoSpace`, `Io`.
-    pub async fn commit(mut self) -> Result<Stored, CacheError> {
-        if let Some(declared) = self.options.declared_length.filter(|declared| *declared != self.received) {
-            return Err(CacheError::LengthMismatch { declared, received: self.received });
+    /// `LengthMismatch`, `PreconditionFailed`, `NoSpace`, `Exists`, `Io`.
+    pub async fn commit(self) -> Result<Stored, CacheError> {
+        match self.0 {
+            Kind::Storing(upload) => upload.commit().await,
+            Kind::Comparing(upload) => upload.commit().await,
         }
-        let (header, created) = if self.solo.is_some() {
-            self.write_chunks().await?;
-            let (writer, publication) = (self.take_idle_solo().await?, self.publication());
-            blocking(move || {
-                let (header, location) = writer.finish(publication.sequence, now_ms())?;
-                let published = publication.insert(location);
-                Ok(publication.settle(header, location, published))
-            })
-            .await
-        } else {
-            self.append().await
-        }
-        .map_err(|error| self.write_failed(error))??;
-        self.state.committed().await?;
-        let info = ObjectInfo {
-            length: header.body_len,
-            etag: ETag(header.body_checksum),
-            created_ms: header.created_ms,
-            sequence: header.sequence,
-        };
-        Ok(Stored { info, created })
-    }
-
-    async fn append(&mut self) -> io::Result<Published> {
-        let (body, publication) = (std::mem::take(&mut self.chunks), self.publication());
-        let (name, body_len, state) = (self.name.clone(), self.received, Arc::clone(&self.state));
-        let work = move || {
-            let body_checksum = match &body[..] {
-                [whole] => XxHash3_128::oneshot(whole),
-                parts => {
-                    let mut hasher = XxHash3_128::new();
-                    parts.iter().for_each(|part| hasher.write(part));
-                    hasher.finish_128()
-                }
-            };
-            let sequence = publication.sequence;
-            let header = RecordHeader { sequence, name, body_len, created_ms: now_ms(), body_checksum };
-            let began = Instant::now();
-            let publish = |location| (location, publication.insert(location));
-            let (location, published) = match state.store.append(&header, &body, publish) {
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                    evict::relieve_disk(&state, 2 * state.options.disk_cost_of(body_len))?;
-                    state.store.append(&header, &body, publish)?
-                }
-                other => other?,
-            };
-            state.note_append(began.elapsed());
-            Ok(publication.settle(header, location, published))
-        };
-        if self.received <= INLINE_BYTES && self.state.appends_are_quick() {
-            work()
-        } else {
-            blocking(work).await
-        }
-    }
-
-    fn publication(&mut self) -> Publication {
-        Publication {
-            hash: self.state.table.hash(&self.name),
-            sequence: self.state.next_sequence(),
-            precondition: self.options.precondition,
-            _room: (self.reservation.take(), std::mem::take(&mut self.permit)),
-            state: Arc::clone(&self.state),
-        }
-    }
-
-    /// Makes the reservation cover a body of `length` bytes.
-    async fn reserve(&mut self, length: u64) -> Result<(), CacheError> {
-        let wanted = self.state.options.disk_cost_of(length + u64::from(header_len(&self.name)));
-        let have = self.state.options.disk_cost_of(self.reserved);
-        let missing = if self.reservation.is_some() { wanted.saturating_sub(have) } else { wanted };
-        let budget = &self.state.budget;
-        let granted = match &mut self.reservation {
-            Some(reservation) => budget.extend(reservation, missing),
-            none => {
-                *none = budget.reserve(missing);
-                none.is_some()
-            }
-        };
-        if !granted {
-            let state = Arc::clone(&self.state);
-            let room = blocking(move || evict::make_room(&state, missing)).await?;
-            let Some(room) = room else {
-                self.state.evict.ring();
-                return Err(CacheError::NoSpace { wanted: length });
-            };
-            match &mut self.reservation {
-                Some(reservation) => reservation.join(room),
-                none => *none = Some(room),
-            }
-        }
-        self.reserved = length;
-        if self.state.budget.committed() > self.state.budget.high_mark() {
-            self.state.evict.ring();
-        }
-        Ok(())
-    }
-
-    fn permit(&mut self, bytes: u64) -> Result<(), CacheError> {
-        let Some(permit) = self.state.flight.take(bytes) else {
-            self.state.metrics.refused.with_label_values(&["memory"]).inc();
-            return Err(CacheError::Overloaded);
-        };
-        self.permit.join(permit);
-        self.permitted += bytes;
-        Ok(())
-    }
-
-    async fn open_solo(&mut self) -> Result<(), CacheError> {
-        let (store, name) = (self.state.store.clone(), self.name.clone());
-        let created = blocking(move || store.create_solo(name)).await;
-        self.solo = Some(Solo::Idle(Box::new(created.map_err(|error| self.write_failed(error))?)));
-        Ok(())
-    }
-
-    /// Starts to write the gathered chunks, once the write before them is done: one is written while the next arrives.
-    async fn write_chunks(&mut self) -> Result<(), CacheError> {
-        let mut writer = self.take_idle_solo().await?;
-        let chunks = std::mem::take(&mut self.chunks);
-        self.in_chunks = 0;
-        let state = Arc::clone(&self.state);
-        let write = move || {
-            match writer.write(&chunks) {
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                    evict::relieve_disk(&state, GATHER_BYTES)?;
-                    writer.write(&chunks)?;
-                }
-                other => other?,
-            }
-            Ok(writer)
-        };
-        self.solo = Some(Solo::Writing(tokio::task::spawn_blocking(write)));
-        Ok(())
-    }
-
-    async fn take_idle_solo(&mut self) -> Result<Box<SoloWriter>, CacheError> {
-        // Waited for in place: an upload that is dropped meanwhile still knows of the write.
-        let written = match &mut self.solo {
-            Some(Solo::Writing(task)) => {
-                Some(task.await.map_err(io::Error::other).and_then(|written| written))
-            }
-            _ => None,
-        };
-        match (self.solo.take(), written) {
-            (_, Some(written)) => written.map_err(|error| self.write_failed(error)),
-            (Some(Solo::Idle(writer)), None) => Ok(writer),
-            _ => Err(io::Error::other("the upload has failed before").into()),
-        }
-    }
-
-    /// Removes the unfinished file, where there is one. A write under way cannot be stopped, and removing a large file takes
-    /// time: neither is for the request's thread, and the room stays taken until the file is gone.
-    fn undo(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
-        let solo = self.solo.take()?;
-        let held = (self.reservation.take(), std::mem::take(&mut self.permit));
-        Some(async move {
-            let writer = match solo {
-                Solo::Idle(writer) => Some(writer),
-                Solo::Writing(task) => task.await.ok().and_then(Result::ok),
-            };
-            let removed = tokio::task::spawn_blocking(move || drop(writer)).await;
-            drop((removed, held));
-        })
-    }
-
-    fn write_failed(&self, error: io::Error) -> CacheError {
-        self.state.metrics.store_errors.with_label_values(&["write"]).inc();
-        if error.kind() == io::ErrorKind::StorageFull {
-            self.state.evict.ring();
-            return CacheError::NoSpace { wanted: self.received };
-        }
-        error.into()
     }
 }
 
-impl Drop for Upload {
-    fn drop(&mut self) {
-        // A small file goes here and now, with its room.
-        if matches!(&self.solo, Some(Solo::Idle(writer)) if writer.written() <= GATHER_BYTES) {
-            return;
+impl Accepted {
+    /// Checks how much has arrived.
+    fn check(&self, received: u64) -> Result<(), CacheError> {
+        if received > self.limit {
+            return Err(CacheError::TooLarge { limit: self.limit });
         }
-        if let (Some(undone), Ok(runtime)) = (self.undo(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(undone);
+        match self.declared_length {
+            Some(declared) if received > declared => Err(CacheError::LengthMismatch { declared, received }),
+            _ => Ok(()),
         }
     }
+
+    /// Checks that all has arrived.
+    fn check_end(&self, received: u64) -> Result<(), CacheError> {
+        match self.declared_length {
+            Some(declared) if received != declared => Err(CacheError::LengthMismatch { declared, received }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Counts and tells that a write-once namespace keeps what it has.
+pub(super) fn refuse_overwrite(state: &State, space: Space, name: &ObjectName) -> CacheError {
+    let label = &state.spaces.rules(space.group).label;
+    state.metrics.overwrites_refused.with_label_values(&[label]).inc();
+    tracing::warn!(namespace = %name.namespace, key = %name.key, "another body for a key of a write-once namespace refused");
+    CacheError::Exists { namespace: name.namespace.clone() }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The threads that work behind the requests: sync and space, eviction, index, and tidying.
+//! The threads that work behind the requests: sync and space, eviction and expiry, index, and tidying.
 //!
 //! Each is a loop over one task with an alarm of its own. A task that fails is counted, told, and tried again.
 
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::expiry::Schedule;
 use super::indexer::SharedIndexer;
 use super::signal::WakeUp;
 use super::state::{State, gauge};
@@ -131,7 +132,10 @@ fn sync_loop(state: &State) {
 }
 
 fn evict_loop(state: &State) {
+    let mut schedule = Schedule::default();
     while state.evict.sleep(ROUND) {
+        // First what nobody may find any more, then what somebody might.
+        report(state, "write", schedule.work(state));
         report(state, "write", evict::keep_ahead(state));
     }
 }

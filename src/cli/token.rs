@@ -14,7 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{CliError, config_arg, print};
-use crate::config::{Config, File, Input, NamespacePattern, Secret, TokenName};
+use crate::config::{Config, File, Input, NamespaceScope, Secret, TokenName};
 use crate::key::Namespace;
 
 /// 256 bits: nobody guesses it, so its plain SHA-256 may be kept.
@@ -143,8 +143,8 @@ fn check(table: &str) -> Result<Vec<Namespace>, CliError> {
     }
     let patterns = tokens.into_values().flat_map(|token| token.namespaces);
     let exact = patterns.filter_map(|pattern| match pattern {
-        NamespacePattern::Exactly(namespace) => Some(namespace),
-        NamespacePattern::StartingWith(_) => None,
+        NamespaceScope::Exactly(namespace) => Some(namespace),
+        NamespaceScope::All | NamespaceScope::Matching(_) => None,
     });
     let default = Namespace::default_namespace();
     Ok(exact.filter(|namespace| *namespace != default).collect())

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
 use super::problem::{Problems, Source, did_you_mean};
 use super::{NamespaceConfig, TokenConfig, TokenName, load::Draft};
-use crate::key::Namespace;
+use crate::key::{Namespace, NamespacePattern};
 
 pub(in crate::config) mod tokens;
 
@@ -116,16 +116,21 @@ impl Reader<'_> {
         for (name, value) in in_file_order(tables) {
             let source = self.source(name.span().start);
             let label = format!("namespaces.{}", name.get_ref());
-            match (Namespace::new(name.get_ref()), value.get_ref().as_table()) {
-                (Err(error), _) => draft.problem(&label, source, format!("{error}: choose another name")),
-                (Ok(_), None) => {
-                    let message = format!("a namespace is a table: write [{label}] on a line of its own");
-                    draft.problem(&label, source, message);
-                }
-                (Ok(namespace), Some(table)) => {
-                    let settings = self.namespace(draft, &label, table);
-                    draft.namespace(namespace, settings);
-                }
+            let Some(table) = value.get_ref().as_table() else {
+                let message = format!("a namespace is a table: write [{label}] on a line of its own");
+                draft.problem(&label, source, message);
+                continue;
+            };
+            let settings = self.namespace(draft, &label, table);
+            let named = if name.get_ref().contains('*') {
+                NamespacePattern::new(name.get_ref()).map(|pattern| {
+                    draft.config.namespace_patterns.insert(pattern, settings);
+                })
+            } else {
+                Namespace::new(name.get_ref()).map(|namespace| draft.namespace(namespace, settings))
+            };
+            if let Err(error) = named {
+                draft.problem(&label, source, format!("{error}: choose another name"));
             }
         }
     }

@@ -4,8 +4,8 @@
 //! of sources or of rules between keys.
 
 use super::quantity::{Size, Time};
-use super::value::{Address, Count, Directory, Domain, Filter, Form, OneOf, Optional};
-use super::{Anonymous, Config, Durability, LogFormat, NamespaceConfig, Verify};
+use super::value::{Address, Count, Directory, Domain, Filter, Form, Name, OneOf, Optional};
+use super::{Anonymous, Config, Durability, LogFormat, NamespaceConfig, Overwrite, Verify};
 
 /// One scalar setting.
 pub struct Key {
@@ -108,7 +108,7 @@ macro_rules! keys {
         },)*];
 
         /// Does not compile when a field of [`Config`] is missing in the table.
-        const _: fn(Config) = |Config { $($field: _,)* namespaces: _, tokens: _ }| ();
+        const _: fn(Config) = |Config { $($field: _,)* namespaces: _, namespace_patterns: _, tokens: _ }| ();
     };
 }
 
@@ -174,5 +174,20 @@ keys! {
 
 namespace_keys! {
     max_object_size: Optional<Size> =
-        "Largest object of this namespace, where it differs from the server's.";
+        "Largest object of this namespace, where it differs from the server's. Not above quota, which also caps the default.";
+    quota: Optional<Size> =
+        "Most that the namespace may hold, in disk blocks of its objects; beyond it, its own least recently used go. \
+         The namespaces of a pattern share one quota. At least 1MiB. Not set: up to capacity.";
+    ttl: Optional<Time> =
+        "Time after its write from which an object is a miss, and is removed. Reading does not prolong it. A change \
+         applies to what is stored already. Not set: forever.";
+    base: Optional<Name> =
+        "Makes it a layer: what is not found here is read from this namespace, and from that one's base. Writes, \
+         deletes and listings stay in the layer.";
+    overwrite: OneOf<Overwrite> =
+        "allow (the default), or never: a PUT of another body to an existing key is refused with 409; the same body is \
+         accepted.";
+    idle_expiry: Optional<Time> =
+        "For patterns only: a namespace of which nothing was written or read for this time is removed with all its \
+         objects. 7d where it is not set.";
 }

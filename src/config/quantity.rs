@@ -8,7 +8,7 @@ use super::value::Form;
 
 /// Bytes, as `10GiB`, `500MB` or `1048576`.
 pub(super) struct Size;
-/// A length of time, as `500ms`, `30s`, `5m` or `1h`.
+/// A length of time, as `500ms`, `30s`, `5m`, `1h` or `7d`.
 pub(super) struct Time;
 /// Binary units are what disks and memory are counted in, so they print first.
 const SIZE_UNITS: &[(&str, u64)] = &[
@@ -23,7 +23,8 @@ const SIZE_UNITS: &[(&str, u64)] = &[
     ("B", 1),
 ];
 
-const TIME_UNITS: &[(&str, u64)] = &[("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const TIME_UNITS: &[(&str, u64)] =
+    &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 const SIZE_HINT: &str = "write a number and a unit, as in 10GiB, 500MB or 1048576";
 
@@ -68,7 +69,7 @@ impl Form for Time {
     }
 
     fn parse(text: &str) -> Result<Duration, String> {
-        const HINT: &str = "write a number and a unit, as in 500ms, 30s, 5m or 1h";
+        const HINT: &str = "write a number and a unit, as in 500ms, 30s, 5m, 1h or 7d";
         let (number, unit) = split_unit(text);
         let unit_ms = TIME_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, ms)| *ms);
         match unit_ms {
@@ -166,7 +167,9 @@ mod tests {
 
     #[test]
     fn durations_need_their_unit() {
-        for (text, ms) in [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("1.5h", 5_400_000)] {
+        for (text, ms) in
+            [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("1.5h", 5_400_000), ("7d", 604_800_000)]
+        {
             assert_eq!(Time::parse(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         assert!(Time::parse("30").is_err_and(|error| error.contains("30s") && error.contains("30m")));

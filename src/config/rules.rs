@@ -10,9 +10,10 @@ use std::time::Duration;
 use rustix::fs::Access;
 
 use super::load::Draft;
+use super::namespaces;
 use super::problem::did_you_mean;
 use super::quantity::Size;
-use super::tokens::NamespacePattern;
+use super::tokens::NamespaceScope;
 use super::value::Form;
 use crate::key::Namespace;
 
@@ -26,6 +27,7 @@ pub(super) fn between_keys(draft: &mut Draft) {
     limits(draft);
     object_sizes(draft);
     token_namespaces(draft);
+    namespaces::between_keys(draft);
     exposure(draft);
 }
 
@@ -68,7 +70,7 @@ fn object_sizes(draft: &mut Draft) {
         draft.config.max_object_size = draft.config.max_object_size.min(capacity);
     }
     let server = draft.is_sound("max_object_size").then_some(draft.config.max_object_size);
-    let namespaces = draft.config.namespaces.iter().filter_map(|(name, settings)| {
+    let namespaces = draft.config.namespace_tables().filter_map(|(name, settings)| {
         Some((format!("namespaces.{name}.max_object_size"), settings.max_object_size?))
     });
     let limits: Vec<_> =
@@ -113,8 +115,12 @@ fn token_namespaces(draft: &mut Draft) {
     let mut unknown = Vec::new();
     for (name, token) in &draft.config.tokens {
         for pattern in &token.namespaces {
-            if let NamespacePattern::Exactly(namespace) = pattern
+            let is_layer = |namespace: &Namespace| {
+                draft.config.namespace_patterns.keys().any(|pattern| pattern.matches(namespace.as_str()))
+            };
+            if let NamespaceScope::Exactly(namespace) = pattern
                 && !known.contains(namespace)
+                && !is_layer(namespace)
             {
                 unknown.push((format!("tokens.{name}.namespaces"), namespace.clone()));
             }
@@ -174,6 +180,6 @@ fn nearest_existing(path: &Path) -> io::Result<PathBuf> {
     Ok(absolute)
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     Size::print(&bytes).unwrap_or_default()
 }

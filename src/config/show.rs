@@ -23,8 +23,8 @@ impl Loaded {
             // Writing to a String cannot fail.
             let _ = writeln!(out, "{line:<40} # {}", self.origin(key.name));
         }
-        for (name, settings) in &self.config.namespaces {
-            let _ = writeln!(out, "\n[namespaces.{}]", quoted(name.as_str()));
+        for (name, settings) in self.config.namespace_tables() {
+            let _ = writeln!(out, "\n[namespaces.{}]", quoted(name));
             for key in NAMESPACE_KEYS {
                 if let Some(value) = key.get(settings) {
                     let origin = self.origin(&format!("namespaces.{name}.{}", key.name));

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use super::secret::{Secret, SecretDigest};
 use super::value::Choice;
-use crate::key::{KeyError, Namespace};
+use crate::key::{KeyError, Namespace, NamespacePattern};
 
 /// The name of a token: what logs show, and the access key id of its S3 key pair.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -35,13 +35,15 @@ pub enum Right {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rights(u8);
 
-/// Which namespaces are meant: one, or all whose names begin alike.
+/// Where a token's rights hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum NamespacePattern {
-    /// The namespace of this name.
+pub enum NamespaceScope {
+    /// Everywhere, written `*`.
+    All,
+    /// In the namespace of this name.
     Exactly(Namespace),
-    /// Written `pr-*`: every namespace whose name begins so. Empty, written `*`: all.
-    StartingWith(String),
+    /// In every namespace that the pattern matches, as in `pr-*`.
+    Matching(NamespacePattern),
 }
 
 /// Where a token's secret is kept.
@@ -63,7 +65,7 @@ pub struct TokenConfig {
     /// The secret in plain, where it is kept in plain and was read, which only a configuration for serving does.
     pub secret: Option<Arc<Secret>>,
     /// Where its rights hold.
-    pub namespaces: Vec<NamespacePattern>,
+    pub namespaces: Vec<NamespaceScope>,
     /// What it may do.
     pub allow: Rights,
     /// When it ends; `None`: never.
@@ -168,22 +170,16 @@ impl Rights {
     }
 }
 
-impl NamespacePattern {
-    /// Every namespace.
-    #[must_use]
-    pub fn all() -> Self {
-        Self::StartingWith(String::new())
-    }
-
-    /// Reads a namespace's name, or the beginning of one with `*` behind it.
+impl NamespaceScope {
+    /// Reads a namespace's name, a pattern of names, or `*`.
     ///
     /// # Errors
-    /// [`KeyError::Namespace`] when no namespace can have such a name.
+    /// [`KeyError`] when no namespace can have such a name.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        match text.strip_suffix('*') {
-            Some("") => Ok(Self::all()),
-            Some(beginning) => Namespace::new(beginning).map(|_| Self::StartingWith(beginning.to_owned())),
-            None => Namespace::new(text).map(Self::Exactly),
+        match text {
+            "*" => Ok(Self::All),
+            pattern if pattern.contains('*') => NamespacePattern::new(pattern).map(Self::Matching),
+            name => Namespace::new(name).map(Self::Exactly),
         }
     }
 
@@ -191,8 +187,9 @@ impl NamespacePattern {
     #[must_use]
     pub fn matches(&self, namespace: &Namespace) -> bool {
         match self {
+            Self::All => true,
             Self::Exactly(name) => name == namespace,
-            Self::StartingWith(beginning) => namespace.as_str().starts_with(beginning.as_str()),
+            Self::Matching(pattern) => pattern.matches(namespace.as_str()),
         }
     }
 }
@@ -204,7 +201,7 @@ impl TokenConfig {
         Self {
             source,
             secret: secret.map(Arc::new),
-            namespaces: vec![NamespacePattern::all()],
+            namespaces: vec![NamespaceScope::All],
             allow: Rights::of(&[Right::Read, Right::Write]),
             expires: None,
         }
@@ -246,11 +243,12 @@ impl fmt::Display for Right {
     }
 }
 
-impl fmt::Display for NamespacePattern {
+impl fmt::Display for NamespaceScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::All => f.write_str("*"),
             Self::Exactly(name) => name.fmt(f),
-            Self::StartingWith(beginning) => write!(f, "{beginning}*"),
+            Self::Matching(pattern) => pattern.fmt(f),
         }
     }
 }
@@ -264,13 +262,13 @@ mod tests {
         for (pattern, matching, other) in
             [("ci", "ci", "ci2"), ("pr-*", "pr-17", "pr"), ("*", "anything", "")]
         {
-            let read = NamespacePattern::parse(pattern).unwrap();
+            let read = NamespaceScope::parse(pattern).unwrap();
             assert_eq!(read.to_string(), pattern);
             assert!(read.matches(&Namespace::new(matching).unwrap()), "{pattern}");
             assert!(!Namespace::new(other).is_ok_and(|other| read.matches(&other)), "{pattern}");
         }
         for bad in ["", "**", "a/b", "*-pr", "p*r", "-*"] {
-            assert!(NamespacePattern::parse(bad).is_err(), "{bad}");
+            assert!(NamespaceScope::parse(bad).is_err(), "{bad}");
         }
     }
 

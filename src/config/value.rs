@@ -8,7 +8,8 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Anonymous, Durability, LogFormat, Verify};
+use super::{Anonymous, Durability, LogFormat, Overwrite, Verify};
+use crate::key::Namespace;
 
 /// One way to write values down.
 pub(super) trait Form {
@@ -35,6 +36,8 @@ pub(super) struct Domain;
 pub(super) struct Count;
 /// Log filter directives, as `info` or `info,larder::cache=debug`.
 pub(super) struct Filter;
+/// The name of a namespace.
+pub(super) struct Name;
 /// One word of a fixed list.
 pub(super) struct OneOf<C>(PhantomData<C>);
 /// A value that may be missing.
@@ -59,6 +62,10 @@ impl Choice for Anonymous {
 
 impl Choice for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("human", Self::Human), ("json", Self::Json)];
+}
+
+impl Choice for Overwrite {
+    const WORDS: &'static [(&'static str, Self)] = &[("allow", Self::Allow), ("never", Self::Never)];
 }
 
 impl Form for Address {
@@ -172,6 +179,22 @@ impl Form for Filter {
 
     fn print(value: &String) -> Option<String> {
         Some(value.clone())
+    }
+}
+
+impl Form for Name {
+    type Value = Namespace;
+
+    fn placeholder() -> String {
+        "NAME".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Namespace, String> {
+        Namespace::new(text).map_err(|error| format!("\"{text}\" is not the name of a namespace: {error}"))
+    }
+
+    fn print(value: &Namespace) -> Option<String> {
+        Some(value.as_str().to_owned())
     }
 }
 

@@ -1,20 +1,22 @@
 //! The table in memory: from an object's hash to its record, in exact LRU order. About 100 bytes an object.
 //!
-//! Owns recency and the rule which of two records of a name counts. Requests only ever touch this half of the
+//! Owns recency, what each group of namespaces takes, and the rule which of two records of a name counts. Requests only ever touch this half of the
 //! index. Sharded, so that growing a shard never holds up the whole server; the order of use is exact across shards,
 //! because the shard with the oldest tail is asked for the next victim.
 
+mod node;
 mod shard;
+mod walk;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use self::shard::Shard;
-use super::Recency;
+use super::Clock;
+pub use super::clock::now_us;
 use crate::blobs::Location;
 use crate::key::ObjectName;
 use crate::object::Precondition;
@@ -35,6 +37,15 @@ impl NameHash {
     }
 }
 
+/// Whose an object is, as far as limits go.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Space {
+    /// Number of the namespaces that have their limits together, below what the table was made for.
+    pub group: u16,
+    /// Tells the namespaces of one group apart, where that is of interest.
+    pub instance: u32,
+}
+
 /// What the table knows of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Slot {
@@ -44,12 +55,31 @@ pub struct Slot {
     pub sequence: u64,
     /// Where it lies.
     pub location: Location,
+    /// Whose it is.
+    pub space: Space,
+    /// When it was stored, milliseconds since the Unix epoch.
+    pub created_ms: u64,
     /// When it was last used, microseconds since the Unix epoch.
     pub used_us: u64,
     /// How often it was read.
     pub hits: u32,
     /// True once its body was checked, or written, by this process.
     pub verified: bool,
+}
+
+/// A record that is to become the current one of its object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewRecord {
+    /// The object's hash.
+    pub hash: NameHash,
+    /// The record's sequence number.
+    pub sequence: u64,
+    /// Where it lies.
+    pub location: Location,
+    /// Whose it is.
+    pub space: Space,
+    /// When it was stored, milliseconds since the Unix epoch.
+    pub created_ms: u64,
 }
 
 /// What an insert did.
@@ -81,28 +111,34 @@ pub struct Table {
     oldest: Box<[AtomicU64]>,
     objects: AtomicU64,
     bytes: AtomicU64,
+    groups: Box<[Usage]>,
+    clock: Clock,
     keys: (u64, u64),
 }
 
-impl Default for Table {
-    fn default() -> Self {
-        Self::new()
-    }
+/// What one group has.
+#[derive(Default)]
+struct Usage {
+    objects: AtomicU64,
+    disk_bytes: AtomicU64,
 }
 
 impl Table {
     /// Number of parts, each behind a lock of its own.
     pub const SHARDS: usize = 64;
 
-    /// An empty table, in the state of loading: see [`Table::finish_loading`].
+    /// An empty table for objects of this many groups, in the state of loading: see [`Table::finish_loading`].
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(groups: u16, clock: Clock) -> Self {
         let seed = RandomState::new();
+        let groups = usize::from(groups);
         Self {
-            shards: (0..Self::SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
+            shards: (0..Self::SHARDS).map(|_| Mutex::new(Shard::new(groups))).collect(),
             oldest: (0..Self::SHARDS).map(|_| AtomicU64::new(u64::MAX)).collect(),
             objects: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            groups: (0..groups).map(|_| Usage::default()).collect(),
+            clock,
             keys: (seed.hash_one(0), seed.hash_one(1)),
         }
     }
@@ -130,9 +166,21 @@ impl Table {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Number of objects in a group.
+    #[must_use]
+    pub fn objects_of(&self, group: u16) -> u64 {
+        self.groups[usize::from(group)].objects.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of disk blocks that the records of a group take.
+    #[must_use]
+    pub fn disk_bytes_of(&self, group: u16) -> u64 {
+        self.groups[usize::from(group)].disk_bytes.load(Ordering::Relaxed)
+    }
+
     /// Finds an object, counts the use, and runs `pin` before anybody can remove it.
     pub fn get<P>(&self, hash: NameHash, pin: impl FnOnce(&Slot) -> P) -> Option<(Slot, P)> {
-        let now = now_us();
+        let now = self.clock.now_us();
         self.with_shard(hash, |shard| {
             let slot = shard.touch(hash, now)?;
             Some((slot, pin(&slot)))
@@ -155,13 +203,13 @@ impl Table {
     /// The precondition, when it does not hold; nothing changed then.
     pub fn insert(
         &self,
-        hash: NameHash,
-        sequence: u64,
-        location: Location,
+        record: NewRecord,
         precondition: Precondition,
         let_go: impl FnOnce(&Slot),
     ) -> Result<Inserted, Precondition> {
-        let slot = Slot { hash, sequence, location, used_us: now_us(), hits: 0, verified: true };
+        let NewRecord { hash, sequence, location, space, created_ms } = record;
+        let used_us = self.clock.now_us();
+        let slot = Slot { hash, sequence, location, space, created_ms, used_us, hits: 0, verified: true };
         let inserted = self.with_shard(hash, |shard| {
             let present = shard.find(hash);
             check(precondition, present.as_ref())?;
@@ -233,10 +281,20 @@ impl Table {
     /// Removes exactly this record. False when the object has changed, or its record has moved, meanwhile.
     #[must_use]
     pub fn remove_record(&self, record: &Slot) -> bool {
+        self.remove_if(record, |_| true)
+    }
+
+    /// Removes exactly this record, unless it was used since `record` was looked at.
+    #[must_use]
+    pub fn remove_unused(&self, record: &Slot) -> bool {
+        self.remove_if(record, |now| now.used_us == record.used_us)
+    }
+
+    fn remove_if(&self, record: &Slot, condition: impl FnOnce(&Slot) -> bool) -> bool {
         self.with_shard(record.hash, |shard| {
-            let same = shard
-                .find(record.hash)
-                .is_some_and(|slot| slot.sequence == record.sequence && slot.location == record.location);
+            let same = shard.find(record.hash).is_some_and(|slot| {
+                slot.sequence == record.sequence && slot.location == record.location && condition(&slot)
+            });
             if same && let Some(slot) = shard.delete(record.hash) {
                 self.count_removed(&slot);
             }
@@ -268,65 +326,6 @@ impl Table {
         });
     }
 
-    /// Removes the object that was not used for the longest time. `None` when there is none.
-    #[must_use]
-    pub fn remove_oldest(&self) -> Option<Slot> {
-        loop {
-            let oldest = |at: usize| self.oldest[at].load(Ordering::Acquire);
-            let at = (0..Self::SHARDS).min_by_key(|at| oldest(*at))?;
-            if oldest(at) == u64::MAX {
-                return None;
-            }
-            let mut shard = self.shards[at].lock();
-            let removed = shard.remove_oldest();
-            self.oldest[at].store(shard.oldest_us(), Ordering::Release);
-            drop(shard);
-            // Another thread may have emptied the shard in between; then the next one is asked.
-            if let Some(slot) = removed {
-                self.count_removed(&slot);
-                return Some(slot);
-            }
-        }
-    }
-
-    /// Visits every object, one shard at a time.
-    pub fn visit(&self, mut visit: impl FnMut(&Slot)) {
-        for shard in &self.shards {
-            shard.lock().visit(&mut visit);
-        }
-    }
-
-    /// Up to `limit` objects of one shard, from 0 to [`Table::SHARDS`], whose bodies this process has not checked.
-    #[must_use]
-    pub fn unverified(&self, shard: usize, limit: usize) -> Vec<Slot> {
-        let mut found = Vec::new();
-        self.shards[shard].lock().visit(&mut |slot: &Slot| {
-            if !slot.verified && found.len() < limit {
-                found.push(*slot);
-            }
-        });
-        found
-    }
-
-    /// Takes the recency of a group of objects in which one was used since the last call. `None` when there is none.
-    /// `resume` is where to go on looking; start with 0.
-    #[must_use]
-    pub fn next_changed_group(&self, resume: &mut usize) -> Option<(u32, Vec<Recency>)> {
-        while *resume < Self::SHARDS {
-            if let Some((group, rows)) = self.shards[*resume].lock().take_changed_group() {
-                let group = group * Self::SHARDS + *resume;
-                return Some((u32::try_from(group).unwrap_or(u32::MAX), rows));
-            }
-            *resume += 1;
-        }
-        None
-    }
-
-    /// Makes [`Table::next_changed_group`] hand out every group again.
-    pub fn mark_all_changed(&self) {
-        self.shards.iter().for_each(|shard| shard.lock().mark_all_changed());
-    }
-
     fn with_shard<R>(&self, hash: NameHash, work: impl FnOnce(&mut Shard) -> R) -> R {
         // The low bits place an object inside a shard, so a shard is chosen by others.
         let at = usize::from(hash.high.to_le_bytes()[0]) % Self::SHARDS;
@@ -339,22 +338,21 @@ impl Table {
     fn count_added(&self, slot: &Slot) {
         self.objects.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(slot.location.body_len, Ordering::Relaxed);
+        let usage = &self.groups[usize::from(slot.space.group)];
+        usage.objects.fetch_add(1, Ordering::Relaxed);
+        usage.disk_bytes.fetch_add(slot.location.disk_len(), Ordering::Relaxed);
     }
 
     fn count_removed(&self, slot: &Slot) {
         self.objects.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(slot.location.body_len, Ordering::Relaxed);
+        let usage = &self.groups[usize::from(slot.space.group)];
+        usage.objects.fetch_sub(1, Ordering::Relaxed);
+        usage.disk_bytes.fetch_sub(slot.location.disk_len(), Ordering::Relaxed);
     }
 }
 
 fn check(precondition: Precondition, present: Option<&Slot>) -> Result<(), Precondition> {
     let holds = precondition.holds(present.map(|slot| slot.sequence));
     if holds { Ok(()) } else { Err(precondition) }
-}
-
-/// Microseconds since the Unix epoch.
-#[must_use]
-pub fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

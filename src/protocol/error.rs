@@ -87,6 +87,8 @@ codes! {
         "The object was changed by someone else while the request was under way.";
     LengthRequired = "length_required" LENGTH_REQUIRED
         "S3 only: the body's length must be declared.";
+    Exists = "exists" CONFLICT
+        "The key has another body, and its namespace takes none in its place (overwrite = \"never\"). Nothing was changed.";
     PreconditionFailed = "precondition_failed" PRECONDITION_FAILED
         "A condition of the request (If-Match, If-None-Match, Overwrite) does not hold. Nothing was changed.";
     TooLarge = "too_large" PAYLOAD_TOO_LARGE
@@ -187,6 +189,7 @@ impl From<CacheError> for Refusal {
             CacheError::NoSpace { .. } => ErrorCode::NoSpace,
             CacheError::Overloaded | CacheError::Loading => return Self::overloaded(error.to_string()),
             CacheError::PreconditionFailed => ErrorCode::PreconditionFailed,
+            CacheError::Exists { .. } => ErrorCode::Exists,
             CacheError::LengthMismatch { .. } => ErrorCode::IncompleteBody,
             // A damaged or evicted object is a miss: a build must not fail for it.
             CacheError::Vanished => ErrorCode::NotFound,
@@ -212,6 +215,7 @@ mod tests {
             (CacheError::Overloaded, 503),
             (CacheError::Loading, 503),
             (CacheError::PreconditionFailed, 412),
+            (CacheError::Exists { namespace: crate::key::Namespace::default_namespace() }, 409),
             (CacheError::LengthMismatch { declared: 2, received: 1 }, 400),
             (CacheError::Vanished, 404),
             (CacheError::Io(std::io::Error::other("/secret/file")), 500),

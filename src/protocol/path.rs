@@ -117,18 +117,16 @@ impl Target {
         };
         let (namespace, key) = match (namespaces.find(first), rest) {
             (Some(namespace), None) => {
-                return Ok(Self::Collection(Collection {
-                    namespace: namespace.clone(),
-                    prefix: String::new(),
-                }));
+                return Ok(Self::Collection(Collection { namespace, prefix: String::new() }));
             }
             (Some(namespace), Some(rest)) => (namespace, rest),
             (None, _) if style == Style::Bucket => return Err(PathError::NoSuchNamespace),
             (None, _) if first == "-" || path == "metrics" => return Err(PathError::Reserved),
-            (None, _) => (namespaces.default_namespace(), path),
+            // Whoever writes to a layer must not end up in `default` because the layer's name is too long.
+            (None, _) if namespaces.is_claimed(first) => return Err(PathError::Key(KeyError::Namespace)),
+            (None, _) => (namespaces.default_namespace().clone(), path),
         };
         let key = ObjectKey::new(key)?;
-        let namespace = namespace.clone();
         Ok(if is_collection {
             Self::Collection(Collection { namespace, prefix: format!("{key}/") })
         } else {
@@ -171,9 +169,11 @@ impl From<KeyError> for PathError {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Empty | KeyError::EmptySegment => Self::EmptySegment,
-            KeyError::TooLong(_) | KeyError::DotSegment | KeyError::Control(_) | KeyError::Namespace => {
-                Self::Key(error)
-            }
+            KeyError::TooLong(_)
+            | KeyError::DotSegment
+            | KeyError::Control(_)
+            | KeyError::Namespace
+            | KeyError::Pattern => Self::Key(error),
         }
     }
 }
@@ -222,6 +222,8 @@ mod tests {
     fn namespaces() -> Namespaces {
         let mut config = Config::default();
         config.namespaces.insert(Namespace::new("team").unwrap(), NamespaceConfig::default());
+        let pattern = crate::key::NamespacePattern::new("pr-*").unwrap();
+        config.namespace_patterns.insert(pattern, NamespaceConfig::default());
         Namespaces::new(&config)
     }
 
@@ -253,6 +255,18 @@ mod tests {
         assert_eq!(parse("/team/a/b/"), collection("team", "a/b/"));
         assert_eq!(parse("/a/"), collection("default", "a/"));
         assert_eq!(parse("/default/-/x"), object("default", "-/x"));
+    }
+
+    #[test]
+    fn every_name_that_a_pattern_matches_is_a_namespace_and_a_bad_one_is_no_key_of_default() {
+        assert_eq!(parse("/pr-17/x"), object("pr-17", "x"));
+        assert_eq!(parse("/pr%2d17/x"), object("pr-17", "x"));
+        assert_eq!(parse("/pr-17"), collection("pr-17", ""));
+        assert_eq!(parse("/PR-17/x"), object("default", "PR-17/x"));
+        let long = format!("/pr-{}/x", "n".repeat(MAX_NAMESPACE_BYTES));
+        for raw in [&long, "/pr-1%202/x", "/pr-%C3%BC"] {
+            assert_eq!(parse(raw), Err(PathError::Key(KeyError::Namespace)), "{raw}");
+        }
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl Server {
             Config { data_dir: data.path().to_owned(), max_object_size: 64 << 20, ..Config::default() };
         let namespace = |name: &str| Namespace::new(name).unwrap();
         config.namespaces.insert(namespace("team"), NamespaceConfig::default());
-        config.namespaces.insert(namespace("small"), NamespaceConfig { max_object_size: Some(SMALL) });
+        let small = NamespaceConfig { max_object_size: Some(SMALL), ..NamespaceConfig::default() };
+        config.namespaces.insert(namespace("small"), small);
         let metrics = Metrics::new().unwrap();
         let cache = Cache::open(CacheOptions::from(&config), metrics.clone()).unwrap();
         let protocols = Protocols::new(cache, &config, metrics.clone());

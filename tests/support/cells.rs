@@ -13,7 +13,7 @@ mod signer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use larder::config::{
-    Anonymous, Config, NamespaceConfig, NamespacePattern, Right, Rights, Secret, SecretSource, TokenConfig,
+    Anonymous, Config, NamespaceConfig, NamespaceScope, Right, Rights, Secret, SecretSource, TokenConfig,
     TokenName,
 };
 use larder::key::{Namespace, ObjectName};
@@ -78,7 +78,7 @@ fn configure(config: &mut Config, anonymous: Option<Anonymous>) {
     for (name, places, rights) in TOKENS {
         let secret = Secret::new(&secret(name)).unwrap();
         let mut token = TokenConfig::new(SecretSource::Env("UNUSED".to_owned()), Some(secret));
-        token.namespaces = places.iter().map(|place| NamespacePattern::parse(place).unwrap()).collect();
+        token.namespaces = places.iter().map(|place| NamespaceScope::parse(place).unwrap()).collect();
         let letter = |right: &Right| right.to_string().chars().next().unwrap();
         let rights: Vec<_> = Right::ALL.into_iter().filter(|right| rights.contains(letter(right))).collect();
         token.allow = Rights::of(&rights);

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use larder::cache::{Cache, CacheError, CacheOptions, OpenError, PutOptions, Stored};
 use larder::config::{Durability, Verify};
+use larder::index::Clock;
 use larder::key::{Namespace, ObjectKey, ObjectName};
 use larder::metrics::Metrics;
 use rand::rngs::StdRng;
@@ -32,6 +34,9 @@ pub fn options(dir: &Path, capacity: u64) -> CacheOptions {
         memory_budget: 256 << 20,
         memory_tier: 0,
         punch_holes: true,
+        namespaces: BTreeMap::new(),
+        namespace_patterns: BTreeMap::new(),
+        clock: Clock::default(),
     }
 }
 
@@ -70,16 +75,26 @@ impl Opened {
 
     /// Stores a body of declared length in one piece.
     pub async fn put(&self, key: &str, body: impl Into<Bytes>) -> Result<Stored, CacheError> {
+        self.put_as(name(key), body).await
+    }
+
+    /// The same, in any namespace.
+    pub async fn put_as(&self, name: ObjectName, body: impl Into<Bytes>) -> Result<Stored, CacheError> {
         let body = body.into();
         let options = PutOptions { declared_length: Some(body.len() as u64), ..PutOptions::default() };
-        let mut upload = self.cache.begin_put(name(key), options).await?;
+        let mut upload = self.cache.begin_put(name, options).await?;
         upload.write(body).await?;
         upload.commit().await
     }
 
     /// The whole body of an object; `None` when it is not there.
     pub async fn get(&self, key: &str) -> Option<Vec<u8>> {
-        let object = self.cache.get(&name(key)).await.unwrap()?;
+        self.get_as(&name(key)).await
+    }
+
+    /// The same, of any namespace.
+    pub async fn get_as(&self, name: &ObjectName) -> Option<Vec<u8>> {
+        let object = self.cache.get(name).await.unwrap()?;
         let mut body = object.into_body(0..u64::MAX);
         let mut bytes = Vec::new();
         while let Some(chunk) = body.next_chunk().await.unwrap() {
@@ -133,7 +148,12 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 
 /// The object `key` of the default namespace.
 pub fn name(key: &str) -> ObjectName {
-    ObjectName { namespace: Namespace::default_namespace(), key: ObjectKey::new(key).unwrap() }
+    name_in("default", key)
+}
+
+/// The object `key` of a namespace.
+pub fn name_in(namespace: &str, key: &str) -> ObjectName {
+    ObjectName { namespace: Namespace::new(namespace).unwrap(), key: ObjectKey::new(key).unwrap() }
 }
 
 /// `length` bytes that no other `seed` gives.

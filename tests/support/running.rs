@@ -185,6 +185,30 @@ impl Client {
         Answer { status, head, body: String::new() }
     }
 
+    /// Reads a body in chunks, whose head was read by [`Client::answer`].
+    pub async fn chunks(&mut self) -> String {
+        let mut body = Vec::new();
+        loop {
+            let end = loop {
+                if let Some(at) = self.unread.windows(2).position(|window| window == b"\r\n") {
+                    break at;
+                }
+                assert!(self.more().await, "the connection ended within a chunk's head");
+            };
+            let size = std::str::from_utf8(&self.unread[..end]).expect("a size is text");
+            let size = usize::from_str_radix(size, 16).expect("a size");
+            while self.unread.len() < end + 2 + size + 2 {
+                assert!(self.more().await, "the connection ended within a chunk");
+            }
+            let rest = self.unread.split_off(end + 2 + size + 2);
+            let chunk = std::mem::replace(&mut self.unread, rest);
+            if size == 0 {
+                return String::from_utf8(body).expect("text");
+            }
+            body.extend_from_slice(&chunk[end + 2..end + 2 + size]);
+        }
+    }
+
     async fn more(&mut self) -> bool {
         self.stream.read_buf(&mut self.unread).await.expect("a read") > 0
     }

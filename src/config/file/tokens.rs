@@ -16,7 +16,7 @@ use crate::config::load::Draft;
 use crate::config::problem::{Source, did_you_mean};
 use crate::config::secret::SecretDigest;
 use crate::config::tokens::{
-    NamespacePattern, Right, Rights, SecretSource, TOKEN_KEYS, TokenConfig, TokenName,
+    NamespaceScope, Right, Rights, SecretSource, TOKEN_KEYS, TokenConfig, TokenName,
 };
 use crate::config::value::{Form, OneOf};
 
@@ -60,7 +60,7 @@ impl Reader<'_> {
                 "secret_env" => secret_env(value).map(|secret| secrets.push(secret)),
                 "secret_sha256" => secret_sha256(value).map(|secret| secrets.push(secret)),
                 "namespaces" => list(value, "namespaces = [\"team-a\", \"pr-*\"]", &|text| {
-                    NamespacePattern::parse(text).map_err(|error| format!("\"{text}\": {error}"))
+                    NamespaceScope::parse(text).map_err(|error| format!("\"{text}\": {error}"))
                 })
                 .map(|found| namespaces = Some(found)),
                 "allow" => list(value, "allow = [\"read\", \"write\"]", &OneOf::<Right>::parse)

@@ -1,34 +1,39 @@
-//! One shard of the table: slots in blocks, a hash table of slot numbers, and a list through the slots from the
-//! most to the least recently used.
+//! One shard of the table: slots in blocks, a hash table of slot numbers, and for each group of namespaces a list through
+//! its slots from the most to the least recently used.
 
 use std::collections::HashSet;
 
 use hashbrown::HashTable;
 
+use super::node::Node;
 use super::{NameHash, Slot};
 use crate::index::Recency;
 
 /// No slot: the end of a list.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 /// Slots are allocated in blocks of this many, so that growing copies nothing.
 const BLOCK_SLOTS: usize = 1024;
 /// Objects whose recency is written together.
 const GROUP_SLOTS: usize = 512;
 
-struct Node {
-    slot: Slot,
-    newer: u32,
-    older: u32,
-    occupied: bool,
+/// The ends of one group's list.
+#[derive(Clone, Copy)]
+struct Ends {
+    newest: u32,
+    oldest: u32,
 }
+
+const EMPTY: Ends = Ends { newest: NONE, oldest: NONE };
 
 /// Part of the table, behind one lock.
 pub(super) struct Shard {
     by_hash: HashTable<u32>,
     blocks: Vec<Vec<Node>>,
     free: Vec<u32>,
-    newest: u32,
-    oldest: u32,
+    /// By group.
+    lists: Vec<Ends>,
+    /// The slot used longest ago of all lists, and when; asked for far more often than it changes.
+    oldest: (u32, u64),
     /// By group of slots: used since it was last taken.
     changed: Vec<bool>,
     /// While loading: objects deleted since the start.
@@ -36,48 +41,53 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new() -> Self {
+    /// An empty shard of objects in this many groups.
+    pub(super) fn new(groups: usize) -> Self {
         Self {
             by_hash: HashTable::new(),
             blocks: Vec::new(),
             free: Vec::new(),
-            newest: NONE,
-            oldest: NONE,
+            lists: vec![EMPTY; groups],
+            oldest: (NONE, u64::MAX),
             changed: Vec::new(),
             deleted: Some(HashSet::new()),
         }
     }
 
     pub(super) fn find(&self, hash: NameHash) -> Option<Slot> {
-        self.position(hash).map(|at| self.node(at).slot)
+        self.position(hash).map(|at| self.node(at).slot())
     }
 
     pub(super) fn touch(&mut self, hash: NameHash, now_us: u64) -> Option<Slot> {
         let at = self.position(hash)?;
-        let now_us = now_us.max(self.newest_us());
+        let now_us = now_us.max(self.newest_us(self.node(at).group()));
         self.unlink(at);
+        let node = self.node_mut(at);
+        node.set_used(now_us);
+        let slot = node.slot();
         self.link_newest(at);
         self.changed[at as usize / GROUP_SLOTS] = true;
-        let slot = &mut self.node_mut(at).slot;
-        slot.used_us = now_us;
-        slot.hits = slot.hits.saturating_add(1);
-        Some(*slot)
+        Some(slot)
     }
 
+    /// Lets `change` change what an update may: where the record lies, and whether its body was checked.
     pub(super) fn update(&mut self, hash: NameHash, change: impl FnOnce(&mut Slot) -> bool) -> bool {
-        self.position(hash).is_some_and(|at| change(&mut self.node_mut(at).slot))
+        let Some(at) = self.position(hash) else { return false };
+        let mut slot = self.node(at).slot();
+        let changed = change(&mut slot);
+        self.node_mut(at).set_place(&slot);
+        changed
     }
 
     pub(super) fn insert_newest(&mut self, mut slot: Slot) {
         if self.deleted.is_none() {
-            slot.used_us = slot.used_us.max(self.newest_us());
+            slot.used_us = slot.used_us.max(self.newest_us(slot.space.group));
         }
-        let node = Node { slot, newer: NONE, older: NONE, occupied: true };
-        let at = self.place(node);
+        let at = self.place(Node::new(&slot));
         self.link_newest(at);
         self.changed[at as usize / GROUP_SLOTS] = true;
         let blocks = &self.blocks;
-        let hash_of = |at: &u32| short(node_in(blocks, *at).slot.hash);
+        let hash_of = |at: &u32| short(node_in(blocks, *at).hash());
         self.by_hash.insert_unique(short(slot.hash), at, hash_of);
     }
 
@@ -95,7 +105,13 @@ impl Shard {
     }
 
     pub(super) fn remove_oldest(&mut self) -> Option<Slot> {
-        (self.oldest != NONE).then(|| self.take(self.oldest))
+        let (at, _) = self.oldest;
+        (at != NONE).then(|| self.take(at))
+    }
+
+    pub(super) fn remove_oldest_of(&mut self, group: u16) -> Option<Slot> {
+        let at = self.lists[usize::from(group)].oldest;
+        (at != NONE).then(|| self.take(at))
     }
 
     /// True when the object was deleted since the start: whatever is found on disk was stored before.
@@ -104,22 +120,35 @@ impl Shard {
     }
 
     pub(super) fn oldest_us(&self) -> u64 {
-        if self.oldest == NONE { u64::MAX } else { self.node(self.oldest).slot.used_us }
+        self.oldest.1
+    }
+
+    pub(super) fn oldest_us_of(&self, group: u16) -> u64 {
+        let at = self.lists[usize::from(group)].oldest;
+        if at == NONE { u64::MAX } else { self.node(at).used_us() }
     }
 
     pub(super) fn finish_loading(&mut self) {
         self.deleted = None;
         let mut order: Vec<(u64, u32)> = Vec::with_capacity(self.by_hash.len());
-        order.extend(self.by_hash.iter().map(|at| (self.node(*at).slot.used_us, *at)));
+        order.extend(self.by_hash.iter().map(|at| (self.node(*at).used_us(), *at)));
         order.sort_unstable();
-        (self.newest, self.oldest) = (NONE, NONE);
+        self.lists.fill(EMPTY);
         for (_, at) in order {
             self.link_newest(at);
         }
+        self.find_oldest();
     }
 
     pub(super) fn visit(&self, visit: &mut impl FnMut(&Slot)) {
-        self.by_hash.iter().for_each(|at| visit(&self.node(*at).slot));
+        self.by_hash.iter().for_each(|at| visit(&self.node(*at).slot()));
+    }
+
+    /// Visits the objects of one block of slots, counted from 0. False when there is none of this number.
+    pub(super) fn visit_block(&self, block: usize, visit: &mut impl FnMut(&Slot)) -> bool {
+        let nodes = self.blocks.get(block);
+        nodes.into_iter().flatten().filter(|node| node.is_occupied()).for_each(|node| visit(&node.slot()));
+        nodes.is_some()
     }
 
     pub(super) fn take_changed_group(&mut self) -> Option<(usize, Vec<Recency>)> {
@@ -127,24 +156,20 @@ impl Shard {
         self.changed[group] = false;
         let first = group * GROUP_SLOTS;
         let nodes = self.blocks[first / BLOCK_SLOTS].iter().skip(first % BLOCK_SLOTS).take(GROUP_SLOTS);
-        let rows = nodes.filter(|node| node.occupied).map(|node| Recency {
-            sequence: node.slot.sequence,
-            used_us: node.slot.used_us,
-            hits: node.slot.hits,
-        });
-        Some((group, rows.collect()))
+        Some((group, nodes.filter(|node| node.is_occupied()).map(Node::recency).collect()))
     }
 
     pub(super) fn mark_all_changed(&mut self) {
         self.changed.fill(true);
     }
 
-    fn newest_us(&self) -> u64 {
-        if self.newest == NONE { 0 } else { self.node(self.newest).slot.used_us }
+    fn newest_us(&self, group: u16) -> u64 {
+        let at = self.lists[usize::from(group)].newest;
+        if at == NONE { 0 } else { self.node(at).used_us() }
     }
 
     fn position(&self, hash: NameHash) -> Option<u32> {
-        self.by_hash.find(short(hash), |at| self.node(*at).slot.hash == hash).copied()
+        self.by_hash.find(short(hash), |at| self.node(*at).hash() == hash).copied()
     }
 
     fn node(&self, at: u32) -> &Node {
@@ -173,37 +198,54 @@ impl Shard {
 
     fn take(&mut self, at: u32) -> Slot {
         self.unlink(at);
-        let slot = self.node(at).slot;
+        let slot = self.node(at).slot();
         if let Ok(entry) = self.by_hash.find_entry(short(slot.hash), |other| *other == at) {
             entry.remove();
         }
-        self.node_mut(at).occupied = false;
+        self.node_mut(at).vacate();
         self.changed[at as usize / GROUP_SLOTS] = true;
         self.free.push(at);
         slot
     }
 
     fn link_newest(&mut self, at: u32) {
-        let second = self.newest;
+        let group = usize::from(self.node(at).group());
+        let second = self.lists[group].newest;
         let node = self.node_mut(at);
         (node.newer, node.older) = (NONE, second);
-        match second {
-            NONE => self.oldest = at,
-            second => self.node_mut(second).newer = at,
+        let used_us = node.used_us();
+        self.lists[group].newest = at;
+        if second == NONE {
+            self.lists[group].oldest = at;
+            if used_us < self.oldest.1 {
+                self.oldest = (at, used_us);
+            }
+        } else {
+            self.node_mut(second).newer = at;
         }
-        self.newest = at;
     }
 
     fn unlink(&mut self, at: u32) {
-        let Node { newer, older, .. } = *self.node(at);
+        let node = self.node(at);
+        let (newer, older, group) = (node.newer, node.older, usize::from(node.group()));
         match newer {
-            NONE => self.newest = older,
+            NONE => self.lists[group].newest = older,
             newer => self.node_mut(newer).older = older,
         }
         match older {
-            NONE => self.oldest = newer,
+            NONE => self.lists[group].oldest = newer,
             older => self.node_mut(older).newer = newer,
         }
+        if self.oldest.0 == at {
+            self.find_oldest();
+        }
+    }
+
+    /// Looks for the oldest end of all lists: as many looks as there are groups.
+    fn find_oldest(&mut self) {
+        let ends = self.lists.iter().map(|ends| ends.oldest).filter(|at| *at != NONE);
+        let oldest = ends.map(|at| (self.node(at).used_us(), at)).min();
+        self.oldest = oldest.map_or((NONE, u64::MAX), |(used_us, at)| (at, used_us));
     }
 }
 

@@ -37,6 +37,7 @@ pub fn code(code: ErrorCode) -> S3ErrorCode {
         ErrorCode::MethodNotAllowed => S3ErrorCode::MethodNotAllowed,
         ErrorCode::Timeout => S3ErrorCode::RequestTimeout,
         ErrorCode::Conflict => S3ErrorCode::OperationAborted,
+        ErrorCode::Exists => S3ErrorCode::Custom("ObjectAlreadyExists".into()),
         ErrorCode::LengthRequired => S3ErrorCode::MissingContentLength,
         ErrorCode::PreconditionFailed => S3ErrorCode::PreconditionFailed,
         ErrorCode::TooLarge => S3ErrorCode::EntityTooLarge,

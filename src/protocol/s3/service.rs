@@ -126,7 +126,7 @@ impl Operations {
 
 /// The namespace that a bucket is.
 pub(super) fn namespace(context: &Context, bucket: &str) -> S3Result<Namespace> {
-    let found = context.namespaces.find(bucket).cloned();
+    let found = context.namespaces.find(bucket);
     Ok(found.ok_or(PathError::NoSuchNamespace).map_err(Refusal::from)?)
 }
 

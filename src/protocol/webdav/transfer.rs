@@ -53,7 +53,13 @@ pub(in crate::protocol) async fn transfer(
     };
     if method == MethodLabel::Move {
         match context.cache.delete(&source, Precondition::Unchanged(info.sequence)).await {
-            Ok(_) => {}
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(Refusal::new(
+                    ErrorCode::Conflict,
+                    "the source is an object of its namespace's base: it was copied, and stays where it is",
+                ));
+            }
             Err(CacheError::PreconditionFailed) => {
                 return Err(Refusal::new(
                     ErrorCode::Conflict,

@@ -1,0 +1,115 @@
+//! Looking objects up: in their namespace, and where it has none, in its bases one after the other.
+//!
+//! Reads see through a layer; writes and deletes never leave it. Owns that difference, and what a precondition, which
+//! speaks of what a reader sees, means for the layer's own object. An object whose time is over is not there.
+
+use std::sync::Arc;
+
+use super::error::CacheError;
+use super::read::{self, Object};
+use super::state::State;
+use crate::index::table::Slot;
+use crate::key::ObjectName;
+use crate::object::{ObjectInfo, Precondition};
+
+/// Finds what a reader of `name` sees, and marks it as used.
+pub(super) async fn get(state: &Arc<State>, name: &ObjectName) -> Result<Option<Object>, CacheError> {
+    if let Some(object) = get_own(state, name).await? {
+        return Ok(Some(object));
+    }
+    for below in names_below(state, name) {
+        if let Some(object) = get_own(state, &below).await? {
+            if !name.key.is_probe() {
+                state.metrics.base_hits.inc();
+            }
+            return Ok(Some(object));
+        }
+    }
+    Ok(None)
+}
+
+/// The properties of what a reader of `name` sees; not a use.
+pub(super) async fn head(state: &Arc<State>, name: &ObjectName) -> Result<Option<ObjectInfo>, CacheError> {
+    if let Some(info) = head_own(state, name).await? {
+        return Ok(Some(info));
+    }
+    for below in names_below(state, name) {
+        if let Some(info) = head_own(state, &below).await? {
+            return Ok(Some(info));
+        }
+    }
+    Ok(None)
+}
+
+/// As [`head`], of the namespace's own object.
+pub(super) async fn head_own(
+    state: &Arc<State>,
+    name: &ObjectName,
+) -> Result<Option<ObjectInfo>, CacheError> {
+    loop {
+        let found = state.table.peek(state.table.hash(name), |slot| state.store.pin(&slot.location));
+        let Some((slot, pin)) = found else { return Ok(None) };
+        if state.drop_if_expired(&slot) {
+            continue;
+        }
+        if let Some(info) = read::open_header(state, name, slot, pin).await? {
+            return Ok(Some(info));
+        }
+    }
+}
+
+async fn get_own(state: &Arc<State>, name: &ObjectName) -> Result<Option<Object>, CacheError> {
+    loop {
+        let found = state.table.get(state.table.hash(name), |slot| state.store.pin(&slot.location));
+        let Some((slot, pin)) = found else { return Ok(None) };
+        if state.drop_if_expired(&slot) {
+            continue;
+        }
+        if state.options.memory_tier > 0
+            && let Some(hot) = state.memory_tier.get(&slot.sequence)
+        {
+            state.metrics.memory_hits.inc();
+            return Ok(Some(Object::in_memory(hot)));
+        }
+        // A record that is not to be had is out of the table, unless it was replaced or moved meanwhile: then the other
+        // one is the answer.
+        if let Some(object) = read::open(state, name, slot, pin).await? {
+            return Ok(Some(object));
+        }
+    }
+}
+
+/// What `precondition` asks of the namespace's own object, where it holds now for what a reader sees. A base's object
+/// may change before the write takes effect; the own one is looked at again then.
+///
+/// # Errors
+/// `PreconditionFailed`; `Loading` when that cannot be known yet.
+pub(super) fn own_precondition(
+    state: &State,
+    name: &ObjectName,
+    precondition: Precondition,
+) -> Result<Precondition, CacheError> {
+    if precondition == Precondition::None {
+        return Ok(precondition);
+    }
+    if !state.is_ready() {
+        return Err(CacheError::Loading);
+    }
+    let own = current(state, name);
+    let seen = own.or_else(|| names_below(state, name).find_map(|below| current(state, &below)));
+    if !precondition.holds(seen.map(|slot| slot.sequence)) {
+        return Err(CacheError::PreconditionFailed);
+    }
+    Ok(if own.is_some() { precondition } else { Precondition::Absent })
+}
+
+/// The object of this very name, where its time is not over.
+pub(super) fn current(state: &State, name: &ObjectName) -> Option<Slot> {
+    let (slot, ()) = state.table.peek(state.table.hash(name), |_| ())?;
+    (!state.drop_if_expired(&slot)).then_some(slot)
+}
+
+fn names_below<'a>(state: &'a State, name: &'a ObjectName) -> impl Iterator<Item = ObjectName> + 'a {
+    let bases = state.spaces.bases(&name.namespace).iter();
+    bases.map(|base| ObjectName { namespace: base.clone(), key: name.key.clone() })
+}

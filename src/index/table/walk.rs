@@ -1,0 +1,205 @@
+//! Through the table in other orders than by name: the oldest first, all of it, or what changed.
+//!
+//! Owns the order of eviction over all shards. Knows nothing of why somebody walks.
+
+use std::sync::atomic::Ordering;
+
+use super::{Slot, Table};
+use crate::index::Recency;
+
+impl Table {
+    /// Removes the object that was not used for the longest time. `None` when there is none.
+    #[must_use]
+    pub fn remove_oldest(&self) -> Option<Slot> {
+        loop {
+            let oldest = |at: usize| self.oldest[at].load(Ordering::Acquire);
+            let at = (0..Self::SHARDS).min_by_key(|at| oldest(*at))?;
+            if oldest(at) == u64::MAX {
+                return None;
+            }
+            let mut shard = self.shards[at].lock();
+            let removed = shard.remove_oldest();
+            self.oldest[at].store(shard.oldest_us(), Ordering::Release);
+            drop(shard);
+            // Another thread may have emptied the shard in between; then the next one is asked.
+            if let Some(slot) = removed {
+                self.count_removed(&slot);
+                return Some(slot);
+            }
+        }
+    }
+
+    /// As [`Table::remove_oldest`], of one group.
+    #[must_use]
+    pub fn remove_oldest_of(&self, group: u16) -> Option<Slot> {
+        loop {
+            // Asked shard by shard: this is for a group above its limit only, and freeing a record costs far more.
+            let oldest = |at: &usize| self.shards[*at].lock().oldest_us_of(group);
+            let (used_us, at) = (0..Self::SHARDS).map(|at| (oldest(&at), at)).min()?;
+            if used_us == u64::MAX {
+                return None;
+            }
+            let mut shard = self.shards[at].lock();
+            let removed = shard.remove_oldest_of(group);
+            self.oldest[at].store(shard.oldest_us(), Ordering::Release);
+            drop(shard);
+            if let Some(slot) = removed {
+                self.count_removed(&slot);
+                return Some(slot);
+            }
+        }
+    }
+
+    /// Visits every object, a part of a shard at a time: no request waits for more than some microseconds. What moves
+    /// meanwhile may be missed.
+    pub fn scan(&self, mut visit: impl FnMut(&Slot)) {
+        for shard in &self.shards {
+            for block in 0.. {
+                if !shard.lock().visit_block(block, &mut visit) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Visits every object, one shard at a time.
+    pub fn visit(&self, mut visit: impl FnMut(&Slot)) {
+        for shard in &self.shards {
+            shard.lock().visit(&mut visit);
+        }
+    }
+
+    /// Up to `limit` objects of one shard, from 0 to [`Table::SHARDS`], whose bodies this process has not checked.
+    #[must_use]
+    pub fn unverified(&self, shard: usize, limit: usize) -> Vec<Slot> {
+        let mut found = Vec::new();
+        self.shards[shard].lock().visit(&mut |slot: &Slot| {
+            if !slot.verified && found.len() < limit {
+                found.push(*slot);
+            }
+        });
+        found
+    }
+
+    /// Takes the recency of a group of objects in which one was used since the last call. `None` when there is none.
+    /// `resume` is where to go on looking; start with 0.
+    #[must_use]
+    pub fn next_changed_group(&self, resume: &mut usize) -> Option<(u32, Vec<Recency>)> {
+        while *resume < Self::SHARDS {
+            if let Some((group, rows)) = self.shards[*resume].lock().take_changed_group() {
+                let group = group * Self::SHARDS + *resume;
+                return Some((u32::try_from(group).unwrap_or(u32::MAX), rows));
+            }
+            *resume += 1;
+        }
+        None
+    }
+
+    /// Makes [`Table::next_changed_group`] hand out every group again.
+    pub fn mark_all_changed(&self) {
+        self.shards.iter().for_each(|shard| shard.lock().mark_all_changed());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::blobs::Location;
+    use crate::index::Clock;
+    use crate::index::table::{NewRecord, Space};
+    use crate::key::{Namespace, ObjectKey, ObjectName};
+    use crate::object::Precondition;
+
+    const GROUPS: u16 = 3;
+
+    fn name(key: u8) -> ObjectName {
+        let key = ObjectKey::new(&key.to_string()).unwrap();
+        ObjectName { namespace: Namespace::default_namespace(), key }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(u8),
+        Get(u8),
+        Remove(u8),
+        Evict,
+        EvictOf(u16),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            6 => (0..40u8).prop_map(Step::Put),
+            5 => (0..40u8).prop_map(Step::Get),
+            1 => (0..40u8).prop_map(Step::Remove),
+            2 => Just(Step::Evict),
+            2 => (0..GROUPS).prop_map(Step::EvictOf),
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        /// The keys of a plain list, the least recently used first, tell what must go, from all or from one group.
+        #[test]
+        fn the_oldest_of_all_and_of_each_group_are_exact(steps in steps()) {
+            let clock = Clock::default();
+            let table = Table::new(GROUPS, clock.clone());
+            table.finish_loading();
+            let group_of = |key: u8| u16::from(key) % GROUPS;
+            let mut order: Vec<u8> = Vec::new();
+            for (sequence, step) in (1..).zip(steps) {
+                clock.put_forward(Duration::from_micros(10));
+                let went = |order: &mut Vec<u8>, key: u8| order.retain(|other| *other != key);
+                match step {
+                    Step::Put(key) => {
+                        let record = NewRecord {
+                            hash: table.hash(&name(key)),
+                            sequence,
+                            location: Location { segment: 1, block: 1, header_len: 90, body_len: 9000 },
+                            space: Space { group: group_of(key), instance: 0 },
+                            created_ms: 1,
+                        };
+                        table.insert(record, Precondition::None, |_| ()).unwrap();
+                        went(&mut order, key);
+                        order.push(key);
+                    }
+                    Step::Get(key) => {
+                        let found = table.get(table.hash(&name(key)), |_| ()).is_some();
+                        prop_assert_eq!(found, order.contains(&key));
+                        if found {
+                            went(&mut order, key);
+                            order.push(key);
+                        }
+                    }
+                    Step::Remove(key) => {
+                        let _ = table.remove(table.hash(&name(key)), Precondition::None);
+                        went(&mut order, key);
+                    }
+                    Step::Evict => {
+                        let expected = order.first().copied();
+                        let gone = table.remove_oldest().map(|slot| slot.hash);
+                        prop_assert_eq!(gone, expected.map(|key| table.hash(&name(key))));
+                        expected.into_iter().for_each(|key| went(&mut order, key));
+                    }
+                    Step::EvictOf(group) => {
+                        let expected = order.iter().copied().find(|key| group_of(*key) == group);
+                        let gone = table.remove_oldest_of(group).map(|slot| slot.hash);
+                        prop_assert_eq!(gone, expected.map(|key| table.hash(&name(key))));
+                        expected.into_iter().for_each(|key| went(&mut order, key));
+                    }
+                }
+                for group in 0..GROUPS {
+                    let objects = order.iter().filter(|key| group_of(**key) == group).count() as u64;
+                    prop_assert_eq!(table.objects_of(group), objects);
+                    prop_assert_eq!(table.disk_bytes_of(group), objects * 3 * 4096);
+                }
+                let mut seen = 0;
+                table.scan(|_| seen += 1);
+                prop_assert_eq!(seen, order.len());
+            }
+        }
+    }
+}
