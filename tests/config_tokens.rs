@@ -62,7 +62,7 @@ fn a_token_says_where_what_and_until_when() {
 fn nothing_said_is_read_and_write_everywhere_for_ever() {
     let token =
         loaded("[tokens.ci]\nsecret_env = \"S\"\n", &[("S", SECRET)]).config.tokens[&name("ci")].clone();
-    assert_eq!(token.namespaces, [NamespaceScope::all()]);
+    assert_eq!(token.namespaces, [NamespaceScope::All]);
     assert_eq!((token.allow, token.expires), (Rights::of(&[Right::Read, Right::Write]), None));
 }
 
