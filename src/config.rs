@@ -17,6 +17,7 @@ mod problem;
 mod quantity;
 mod rules;
 mod show;
+mod tls;
 mod value;
 
 pub use file::File;
@@ -104,6 +105,14 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// What callers without credentials may do; `None` means loopback only, where they may do all.
     pub anonymous: Option<Anonymous>,
+    /// PEM file with the server's certificate; with it `listen` speaks TLS only.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    pub tls_key: Option<PathBuf>,
+    /// PEM file with the CAs of clients' certificates; `None`: clients are not asked for one.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients must show a certificate.
+    pub tls_require_client_cert: bool,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Which log lines are written, as `tracing`'s filter directives.
@@ -130,6 +139,10 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(30),
             anonymous: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_require_client_cert: false,
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
             namespaces: BTreeMap::new(),

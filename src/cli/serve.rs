@@ -37,13 +37,16 @@ pub(super) fn run(input: &Input) -> Result<(), CliError> {
 }
 
 async fn serve(config: &Config) -> Result<(), CliError> {
+    for warning in config.tls_warnings() {
+        tracing::warn!("{warning}");
+    }
     let signals = Signals::new().map_err(|error| CliError::run("cannot listen to signals", &error))?;
     let cannot_start = |error: &dyn std::error::Error| CliError::run("cannot start", error);
     let listener = server::bind(config.listen).map_err(|error| cannot_start(&error))?;
     let bound = listener.local_addr().map_err(|error| cannot_start(&error))?;
     let app = App::build(config).map_err(|error| cannot_start(&error))?;
     // Who starts it without a stdout wants a server all the same.
-    if let Err(error) = print(&start_lines(bound, &config.data_dir)) {
+    if let Err(error) = print(&start_lines(hints::Scheme::of(config), bound, &config.data_dir)) {
         tracing::warn!(%error, %bound, "listening, but could not say so");
     }
     app.serve(listener, signals.stop()).await.map_err(|error| CliError::run("the server failed", &error))
@@ -81,10 +84,10 @@ impl Signals {
 }
 
 /// What to know and what to paste, once the server can be reached. Line one has the address, for scripts.
-fn start_lines(bound: SocketAddr, data_dir: &Path) -> String {
+fn start_lines(scheme: hints::Scheme, bound: SocketAddr, data_dir: &Path) -> String {
     let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-    let urls = hints::urls(bound);
-    let mut text = format!("larder listens on http://{bound}, data in {}\n", data_dir.display());
+    let urls = hints::urls(scheme, bound);
+    let mut text = format!("larder listens on {scheme}://{bound}, data in {}\n", data_dir.display());
     if let Some((first, others)) = urls.split_first() {
         text.push_str("Point sccache at it:\n");
         for line in hints::exports(&hints::sccache(first, None)).lines() {
@@ -104,9 +107,13 @@ mod tests {
 
     #[test]
     fn the_start_lines_name_the_bound_address_and_what_to_paste() {
-        let text = start_lines("127.0.0.1:4227".parse().unwrap(), Path::new("/srv/larder"));
+        let bound = "127.0.0.1:4227".parse().unwrap();
+        let text = start_lines(hints::Scheme::Http, bound, Path::new("/srv/larder"));
         assert_eq!(text.lines().next(), Some("larder listens on http://127.0.0.1:4227, data in /srv/larder"));
         assert!(text.contains("export SCCACHE_WEBDAV_ENDPOINT='http://127.0.0.1:4227'"), "{text}");
         assert!(!text.contains("Other addresses"), "{text}");
+        let text = start_lines(hints::Scheme::Https, bound, Path::new("/srv/larder"));
+        assert!(text.starts_with("larder listens on https://127.0.0.1:4227,"), "{text}");
+        assert!(text.contains("ENDPOINT='https://127.0.0.1:4227'"), "{text}");
     }
 }

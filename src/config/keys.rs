@@ -4,7 +4,7 @@
 //! of sources or of rules between keys.
 
 use super::quantity::{Size, Time};
-use super::value::{Address, Count, Directory, Filter, Form, OneOf, Optional};
+use super::value::{Address, Count, Directory, Filter, Form, OneOf, Optional, PemFile, Switch};
 use super::{Anonymous, Config, Durability, LogFormat, NamespaceConfig, Verify};
 
 /// One scalar setting.
@@ -162,6 +162,15 @@ keys! {
         "Time that requests under way get at shutdown.";
     anonymous: Optional<OneOf<Anonymous>> =
         "What callers without a token may do. Not set: everything, but only over loopback.";
+    tls_cert: Optional<PemFile> =
+        "Certificate of the server, with those that signed it, in PEM. With it `listen` speaks TLS only, and takes a \
+         changed file in by itself.";
+    tls_key: Optional<PemFile> =
+        "Private key of tls_cert, in PEM, without a passphrase.";
+    tls_client_ca: Optional<PemFile> =
+        "Certificates, in PEM, of those who sign clients' certificates. With it clients are asked for one.";
+    tls_require_client_cert: Switch =
+        "true: a client without a certificate is turned away. Needs tls_client_ca.";
     log_format: OneOf<LogFormat> =
         "How log lines are written to stderr.";
     log_level: Filter =

@@ -63,6 +63,7 @@ impl Input {
     pub fn load_for_serving(&self) -> Result<Loaded, Problems> {
         let mut draft = self.draft();
         rules::data_dir(&mut draft);
+        super::tls::files(&mut draft);
         draft.finish()
     }
 

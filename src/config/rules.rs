@@ -22,6 +22,7 @@ pub(super) fn between_keys(draft: &mut Draft) {
     limits(draft);
     object_sizes(draft);
     exposure(draft);
+    super::tls::between_keys(draft);
 }
 
 fn limits(draft: &mut Draft) {
