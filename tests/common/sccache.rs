@@ -44,6 +44,14 @@ impl Sccache {
         sccache
     }
 
+    /// As [`Sccache::start`], with an endpoint whose certificate a CA in the file `ca` has signed.
+    pub fn start_trusting(scratch: &Path, endpoint: &str, ca: &Path) -> Self {
+        let mut sccache = Self::at(scratch, endpoint);
+        sccache.settings.push(("SSL_CERT_FILE".to_owned(), text(ca)));
+        tools::run(sccache.command(&tools::tool("sccache")).arg("--start-server"));
+        sccache
+    }
+
     /// What sccache says to its user when it refuses to start with this endpoint; fails when it starts.
     pub fn refusal(scratch: &Path, endpoint: &str) -> String {
         let sccache = Self::at(scratch, endpoint);
