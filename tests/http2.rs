@@ -20,7 +20,9 @@ use rand::{RngCore, SeedableRng};
 use running::{PATIENCE, Running, until};
 use tls::Files;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
 
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_secs(600);
@@ -44,7 +46,10 @@ impl Client {
     }
 
     async fn with(files: &Files, server: &Running, builder: &mut h2::client::Builder) -> Self {
-        let stream = files.connect(server, HTTP2).await;
+        Self::over(files.connect(server, HTTP2).await, builder).await
+    }
+
+    async fn over(stream: TlsStream<TcpStream>, builder: &mut h2::client::Builder) -> Self {
         let (requests, connection) = builder.handshake(stream).await.unwrap();
         Self { requests, connection: tokio::spawn(connection) }
     }
@@ -72,9 +77,10 @@ impl Client {
 
     /// Waits until the server has closed the connection in due form.
     async fn closed(self) {
-        drop(self.requests);
         let ended = tokio::time::timeout(PATIENCE, self.connection).await.expect("the connection ends");
         ended.unwrap().expect("a good end");
+        // Only now: a client that has nothing left to ask ends the connection itself.
+        drop(self.requests);
     }
 }
 
@@ -318,7 +324,7 @@ async fn what_is_under_way_finishes_at_shutdown() {
     until("both are in flight", async || server.metrics.in_flight.get() == 2).await;
 
     server.tell_to_stop();
-    until("nobody listens", async || tokio::net::TcpStream::connect(server.address).await.is_err()).await;
+    until("nobody listens", async || TcpStream::connect(server.address).await.is_err()).await;
     sender.send_data(Bytes::from_static(b"full"), true).unwrap();
     assert_eq!(upload.await.unwrap().status(), 201);
     assert_eq!(whole(download).await.unwrap().len(), 4 << 20);
@@ -339,4 +345,43 @@ async fn what_does_not_finish_in_time_is_cut_off_at_shutdown() {
     server.tell_to_stop();
     server.ended().await;
     assert_eq!((metrics.in_flight.get(), metrics.connections.get()), (0, 0));
+}
+
+#[tokio::test]
+async fn whoever_ends_a_handshake_after_the_server_began_to_stop_is_sent_away() {
+    let files = Files::new();
+    let mut server = files
+        .serve(|config| {
+            patient(config);
+            config.drain_timeout = LONG;
+        })
+        .await;
+    let early = TcpStream::connect(server.address).await.unwrap();
+    until("it is accepted", async || server.metrics.connections.get() == 1).await;
+    server.tell_to_stop();
+    until("nobody listens", async || TcpStream::connect(server.address).await.is_err()).await;
+    let early = files.greet(early, HTTP2, None).await.unwrap();
+    Client::over(early, &mut h2::client::Builder::new()).await.closed().await;
+    server.ended().await;
+}
+
+#[tokio::test]
+async fn whoever_does_not_answer_when_asked_to_leave_is_closed() {
+    let files = Files::new();
+    let mut server = files
+        .serve(|config| {
+            patient(config);
+            (config.header_timeout, config.drain_timeout) = (2 * SHORT, LONG);
+        })
+        .await;
+    let mut deaf = files.connect(&server, HTTP2).await;
+    deaf.write_all(PREFACE).await.unwrap();
+    deaf.flush().await.unwrap();
+    // Its preface has been read when the settings are acknowledged, by a frame of type 4 with flag 1.
+    let mut seen = Vec::new();
+    while !seen.windows(9).any(|frame| frame == [0, 0, 0, 4, 1, 0, 0, 0, 0]) {
+        assert!(deaf.read_buf(&mut seen).await.unwrap() > 0);
+    }
+    server.tell_to_stop();
+    server.ended().await;
 }

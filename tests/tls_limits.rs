@@ -158,3 +158,35 @@ async fn an_upload_under_way_finishes_at_shutdown_and_a_handshake_does_not_hold_
     server.ended().await;
     drop(stalled);
 }
+
+#[tokio::test]
+async fn beyond_the_surplus_a_connection_is_closed_without_a_handshake() {
+    let files = Files::new();
+    let server = files.serve(|config| config.max_connections = 1).await;
+    let mut silent = Vec::new();
+    for _ in 0..65 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    until("all are accepted", async || server.metrics.connections.get() == 65).await;
+    let mut late = Client::connect(server.address).await;
+    late.assert_closed().await;
+    assert_eq!(server.metrics.refused.with_label_values(&["connections"]).get(), 1);
+}
+
+#[tokio::test]
+async fn whoever_ends_a_handshake_after_the_server_began_to_stop_is_sent_away() {
+    let files = Files::new();
+    let mut server = files
+        .serve(|config| {
+            patient(config);
+            config.drain_timeout = LONG;
+        })
+        .await;
+    let early = TcpStream::connect(server.address).await.unwrap();
+    until("it is accepted", async || server.metrics.connections.get() == 1).await;
+    server.tell_to_stop();
+    until("nobody listens", async || TcpStream::connect(server.address).await.is_err()).await;
+    let mut early = Client::over(files.greet(early, HTTP1, None).await.unwrap());
+    early.assert_closed().await;
+    server.ended().await;
+}
