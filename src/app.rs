@@ -2,10 +2,14 @@
 //!
 //! `main` and the tests build the server through it, so that what is tested is what runs.
 
+use std::convert::Infallible;
 use std::io;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 
+use crate::auth::Policy;
 use crate::cache::{Cache, CacheOptions, OpenError};
 use crate::config::Config;
 use crate::http::Site;
@@ -35,8 +39,26 @@ pub enum AppError {
 pub struct App {
     cache: Cache,
     metrics: Metrics,
+    policy: Policy,
+    protocols: Protocols,
     site: Site,
     server: Server,
+}
+
+/// Removes abandoned uploads in parts, now and then for ever. Half an hour more or less is nothing beside their day.
+async fn expire_uploads(protocols: &Protocols) -> Infallible {
+    let mut every = tokio::time::interval(Duration::from_secs(1800));
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        match protocols.expire_uploads(SystemTime::now()).await {
+            Ok(0) => {}
+            Ok(objects) => {
+                tracing::info!(objects, "removed what was left of multipart uploads over a day old")
+            }
+            Err(error) => tracing::warn!(%error, "looking for abandoned multipart uploads failed"),
+        }
+    }
 }
 
 impl App {
@@ -50,7 +72,8 @@ impl App {
         let tls = config.tls().map(Tls::open).transpose()?;
         let cache = Cache::open(CacheOptions::from(config), metrics.clone())?;
         let protocols = Protocols::new(cache.clone(), config, metrics.clone());
-        let site = Site::new(protocols, cache.clone(), metrics.clone(), config.anonymous);
+        let policy = Policy::new(config);
+        let site = Site::new(protocols.clone(), cache.clone(), metrics.clone(), policy.clone());
         let limits = Limits {
             max_connections: config.max_connections,
             header_timeout: config.header_timeout,
@@ -59,13 +82,19 @@ impl App {
             drain_timeout: config.drain_timeout,
         };
         let server = Server::new(site.clone(), limits, metrics.clone(), tls);
-        Ok(Self { cache, metrics, site, server })
+        Ok(Self { cache, metrics, policy, protocols, site, server })
     }
 
     /// The cache, for whoever wants to look past the protocols.
     #[must_use]
     pub fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// Who may do what; new rules are put into force here.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// What answers the requests, for whoever has them without a socket.
@@ -89,7 +118,10 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
-        self.server.serve(listener, shutdown).await;
+        tokio::select! {
+            () = self.server.serve(listener, shutdown) => {}
+            never = expire_uploads(&self.protocols) => match never {},
+        }
         self.cache.close().await.map_err(AppError::Close)
     }
 }

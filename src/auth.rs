@@ -1,110 +1,197 @@
-//! Who is asking, and whether they may: [`Principal`] and the [`Policy`] that judges an operation's access.
+//! Who is asking, and whether they may: [`Principal`], and the [`Policy`] that finds it and judges its access.
 //!
 //! It decides and words the refusal; turning that into a status code is the work of `http`. It must not know
 //! how the protocols carry an operation out.
 
-use std::fmt;
+pub mod audit;
 
-use crate::config::Anonymous;
-use crate::protocol::operation::Access;
+mod credentials;
+mod failures;
+mod principal;
+mod refused;
+mod reload;
+mod rules;
+mod sigv4;
 
-/// On whose behalf a request is made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Principal {
-    /// A process on this machine: the listener is bound to loopback and nothing else was configured.
-    Local,
-    /// A caller without credentials, with the rights that `anonymous` gives.
-    Anonymous(Anonymous),
-}
+use std::sync::Arc;
+use std::time::SystemTime;
 
-/// Why an operation was refused. The text is fit for the client.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Denied {
-    /// Callers without credentials may only read here.
-    #[error(
-        "this server lets callers without credentials read only; to allow writes, set \
-         anonymous = \"read-write\" in its configuration"
-    )]
-    ReadOnly,
-}
+use arc_swap::ArcSwap;
+use http::HeaderMap;
 
-/// Who may do what.
-#[derive(Clone, Copy, Debug)]
+pub use principal::Principal;
+pub use refused::{Denied, Rejected};
+pub use reload::{Change, WouldOpen};
+pub use sigv4::{SignatureError, Signed};
+
+use crate::config::{Config, Secret};
+use crate::key::Namespace;
+use crate::protocol::operation::{Access, Operation};
+use crate::protocol::path::Target;
+use crate::protocol::visible::Visible;
+use credentials::Credentials;
+use rules::Rules;
+
+/// Who may do what. Clones share it, so that all of them see new rules at once.
+#[derive(Clone)]
 pub struct Policy {
-    anonymous: Option<Anonymous>,
+    rules: Arc<ArcSwap<Rules>>,
+}
+
+/// What a signature of S3 is checked with.
+#[derive(Clone, Debug)]
+pub struct S3Key {
+    /// Who signs with it.
+    pub principal: Principal,
+    /// The secret access key.
+    pub secret: Arc<Secret>,
 }
 
 impl Policy {
-    /// The policy of a server whose `anonymous` key has this value. `None` allows everything: the
-    /// configuration sees to it that such a server listens on loopback only.
+    /// The rules of `config`: its tokens, and its word about callers without one. Without either everything is
+    /// allowed; the configuration sees to it that such a server listens on loopback only.
     #[must_use]
-    pub fn new(anonymous: Option<Anonymous>) -> Self {
-        Self { anonymous }
+    pub fn new(config: &Config) -> Self {
+        Self { rules: Arc::new(ArcSwap::from_pointee(Rules::new(config))) }
+    }
+
+    /// Who a request with these headers comes from: without `Authorization` whoever [`Policy::unsigned`] says,
+    /// else the token that stands there as Bearer (RFC 6750) or as the password of Basic (RFC 7617).
+    ///
+    /// # Errors
+    /// [`Rejected`]. Whoever shows something wrong is nobody, never a caller without credentials.
+    pub fn identify(&self, headers: &HeaderMap) -> Result<Principal, Rejected> {
+        match Credentials::read(headers)? {
+            None => self.unsigned(),
+            Some(credentials) => self.rules.load().token(&credentials, SystemTime::now()),
+        }
     }
 
     /// Who a request without credentials comes from.
-    #[must_use]
-    pub fn identify(&self) -> Principal {
-        match self.anonymous {
-            None => Principal::Local,
-            Some(rights) => Principal::Anonymous(rights),
-        }
-    }
-
-    /// Whether `principal` has the right `access`.
     ///
     /// # Errors
-    /// [`Denied`] with the reason. A read is never refused here: a 403 to sccache's start-up probe is fatal
-    /// to the build, while a refused write only makes its session read-only.
-    pub fn authorize(&self, principal: Principal, access: Access) -> Result<(), Denied> {
-        match (principal, access) {
-            (Principal::Local | Principal::Anonymous(Anonymous::ReadWrite), _)
-            | (Principal::Anonymous(Anonymous::Read), Access::Read) => Ok(()),
-            (
-                Principal::Anonymous(Anonymous::Read),
-                Access::Write | Access::Delete | Access::WriteAndDelete,
-            ) => Err(Denied::ReadOnly),
-        }
+    /// [`Rejected::Missing`] where only tokens get in.
+    pub fn unsigned(&self) -> Result<Principal, Rejected> {
+        self.rules.load().unsigned()
     }
-}
 
-/// Writes the name that the request log shows.
-impl fmt::Display for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Local => "local",
-            Self::Anonymous(_) => "anonymous",
-        })
+    /// The key pair of this access key id. `None` when there is no such token, when it has expired, and when only
+    /// the digest of its secret is known.
+    #[must_use]
+    pub fn s3_key(&self, access_key_id: &str) -> Option<S3Key> {
+        self.rules.load().s3_key(access_key_id, SystemTime::now())
+    }
+
+    /// Whether `principal` has the right `access` in `namespace`; `None` is the server as a whole, for which a
+    /// right in any namespace is enough.
+    ///
+    /// # Errors
+    /// [`Denied`] with the reason. A 403 to the read of sccache's start-up probe breaks a build, while a refused
+    /// write only makes its session read-only; so whoever may read a namespace may read all of it.
+    pub fn authorize(
+        &self,
+        principal: &Principal,
+        namespace: Option<&Namespace>,
+        access: Access,
+    ) -> Result<(), Denied> {
+        principal.may(namespace, access)
+    }
+
+    /// What a listing of the whole server shows to `principal`: the namespaces that it may read.
+    #[must_use]
+    pub fn visible_to(&self, principal: &Principal) -> Visible {
+        let principal = principal.clone();
+        Visible::new(move |namespace| principal.may(Some(namespace), Access::Read).is_ok())
+    }
+
+    /// Whether `principal` has every right that `operation` needs: on its target, and on its destination.
+    ///
+    /// # Errors
+    /// [`Denied`] for the first right that is missing.
+    pub fn permit(&self, principal: &Principal, operation: &Operation) -> Result<(), Denied> {
+        // A path that could not be read names no namespace. It is answered 400, and only to those who may be here.
+        let target = operation.target.as_ref().ok().and_then(Target::namespace);
+        let source = operation.s3.as_ref().and_then(|s3| s3.copy_source.as_ref());
+        if let Some(Ok(source)) = source {
+            self.authorize(principal, source.namespace(), Access::Read)?;
+        }
+        let Some(destination) = &operation.destination else {
+            return self.authorize(principal, target, operation.access);
+        };
+        self.authorize(principal, target, Access::Read)?;
+        if operation.access.deletes() {
+            self.authorize(principal, target, Access::Delete)?;
+        }
+        let destination = (**destination).as_ref().ok().and_then(Target::namespace);
+        self.authorize(principal, destination, Access::Write)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Anonymous, SecretSource, TokenConfig, TokenName};
 
-    #[test]
-    fn the_table_of_rights_holds() {
-        use Access::{Delete, Read, Write, WriteAndDelete};
-        for (anonymous, access, allowed) in [
-            (None, Read, true),
-            (None, Write, true),
-            (None, Delete, true),
-            (Some(Anonymous::Read), Read, true),
-            (Some(Anonymous::Read), Write, false),
-            (Some(Anonymous::Read), Delete, false),
-            (Some(Anonymous::Read), WriteAndDelete, false),
-            (Some(Anonymous::ReadWrite), Read, true),
-            (Some(Anonymous::ReadWrite), Write, true),
-            (Some(Anonymous::ReadWrite), Delete, true),
-        ] {
-            let policy = Policy::new(anonymous);
-            let verdict = policy.authorize(policy.identify(), access);
-            assert_eq!(verdict.is_ok(), allowed, "{anonymous:?} {access:?}");
+    const SECRET: &str = "a-secret-of-the-tests";
+
+    fn policy(anonymous: Option<Anonymous>, adjust: impl FnOnce(&mut TokenConfig)) -> Policy {
+        let mut token =
+            TokenConfig::new(SecretSource::Env("S".to_owned()), Some(Secret::new(SECRET).unwrap()));
+        adjust(&mut token);
+        let mut config = Config { anonymous, ..Config::default() };
+        config.tokens.insert(TokenName::new("ci").unwrap(), token);
+        Policy::new(&config)
+    }
+
+    fn identify(policy: &Policy, secret: Option<&str>) -> Result<String, Rejected> {
+        let mut headers = HeaderMap::new();
+        if let Some(secret) = secret {
+            headers.insert("authorization", format!("Bearer {secret}").parse().unwrap());
         }
+        policy.identify(&headers).map(|principal| principal.to_string())
     }
 
     #[test]
-    fn a_refusal_names_the_key_to_change() {
-        assert!(Denied::ReadOnly.to_string().contains("anonymous = \"read-write\""));
+    fn a_caller_is_who_it_shows_and_a_wrong_token_is_nobody() {
+        let (good, wrong) = (Some(SECRET), Some("a-secret-of-the-tesst"));
+        let tokens = policy(None, |_| ());
+        assert_eq!(identify(&tokens, good), Ok("ci".to_owned()));
+        assert_eq!(identify(&tokens, None), Err(Rejected::Missing));
+        assert_eq!(identify(&tokens, wrong), Err(Rejected::Unknown));
+        let open = policy(Some(Anonymous::ReadWrite), |_| ());
+        assert_eq!(identify(&open, good), Ok("ci".to_owned()));
+        assert_eq!(identify(&open, None), Ok("anonymous".to_owned()));
+        assert_eq!(identify(&open, wrong), Err(Rejected::Unknown));
+        let local = Policy::new(&Config::default());
+        assert_eq!(identify(&local, None), Ok("local".to_owned()));
+        assert_eq!(identify(&local, good), Err(Rejected::NoTokens));
+    }
+
+    #[test]
+    fn an_expired_token_is_nobody_and_signs_nothing() {
+        let now = SystemTime::now();
+        let hour = std::time::Duration::from_secs(3600);
+        let name = TokenName::new("ci").unwrap();
+        let ended = policy(Some(Anonymous::ReadWrite), |token| token.expires = Some(now - hour));
+        assert_eq!(identify(&ended, Some(SECRET)), Err(Rejected::Expired(name)));
+        assert!(ended.s3_key("ci").is_none());
+        let valid = policy(None, |token| token.expires = Some(now + hour));
+        assert_eq!(identify(&valid, Some(SECRET)), Ok("ci".to_owned()));
+        let key = valid.s3_key("ci").unwrap();
+        assert_eq!((key.principal.to_string().as_str(), key.secret.reveal()), ("ci", SECRET));
+        assert!(valid.s3_key("CI").is_none() && valid.s3_key("").is_none());
+    }
+
+    #[test]
+    fn a_token_of_which_only_the_digest_is_known_signs_nothing() {
+        let digest = Secret::new(SECRET).unwrap().digest();
+        let policy = policy(None, |token| {
+            token.source = SecretSource::Digest(digest);
+            token.secret = None;
+        });
+        assert_eq!(identify(&policy, Some(SECRET)), Ok("ci".to_owned()));
+        assert!(policy.s3_key("ci").is_none());
+        // The digest itself opens nothing.
+        assert_eq!(identify(&policy, Some(&digest.to_hex())), Err(Rejected::Unknown));
     }
 }

@@ -15,7 +15,9 @@ use crate::config::{CONFIG_VARIABLE, Config, Input, KEYS, Problems};
 
 mod env;
 mod hints;
+mod reload;
 mod serve;
+mod token;
 
 /// Why a command ended without doing what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +81,13 @@ pub fn run(
         }
     };
     let outcome = match matches.subcommand() {
-        Some(("serve", matches)) => serve::run(&input(matches, vars)),
+        Some(("serve", matches)) => serve::run(input(matches, vars)),
         Some(("check", matches)) => check(&input(matches, vars)),
         Some(("env", matches)) => env::run(matches, &input(matches, vars)),
+        Some(("token", matches)) => match matches.subcommand() {
+            Some(("new", matches)) => token::run(matches, &input(matches, vars)),
+            _ => Ok(()),
+        },
         _ => Ok(()),
     };
     match outcome {
@@ -115,6 +121,7 @@ fn command() -> Command {
                 .after_help(LAYERS),
         ))
         .subcommand(env::command().arg(config_arg()))
+        .subcommand(token::command())
 }
 
 const LAYERS: &str = "Every setting is also a key of the configuration file (data_dir) and an environment \

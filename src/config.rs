@@ -16,8 +16,11 @@ mod load;
 mod problem;
 mod quantity;
 mod rules;
+mod secret;
 mod show;
 mod tls;
+mod token_secrets;
+mod tokens;
 mod value;
 
 pub use file::File;
@@ -25,6 +28,11 @@ pub use keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
 pub use load::{CONFIG_VARIABLE, Input, Loaded};
 pub use problem::{Problem, Problems, Source};
 pub use rules::{MIN_CAPACITY, MIN_MEMORY_BUDGET};
+pub use secret::{MAX_SECRET_CHARS, MIN_SECRET_CHARS, Secret, SecretDigest, SecretError};
+pub use token_secrets::{TOKEN_VARIABLE, TOKEN_VARIABLE_NAME};
+pub use tokens::{
+    NamespacePattern, Right, Rights, SecretSource, TOKEN_KEYS, TokenConfig, TokenKey, TokenName,
+};
 
 /// When a PUT is answered in relation to the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -103,7 +111,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// Time that requests under way get at shutdown.
     pub drain_timeout: Duration,
-    /// What callers without credentials may do; `None` means loopback only, where they may do all.
+    /// What callers without credentials may do; `None` means nothing where there are tokens, and everything
+    /// where there are none: then the server listens on loopback only.
     pub anonymous: Option<Anonymous>,
     /// PEM file with the server's certificate; with it `listen` speaks TLS only.
     pub tls_cert: Option<PathBuf>,
@@ -113,12 +122,25 @@ pub struct Config {
     pub tls_client_ca: Option<PathBuf>,
     /// Whether clients must show a certificate.
     pub tls_require_client_cert: bool,
+    /// The domain whose subdomains are S3 buckets; without one buckets stand in the path.
+    pub s3_domain: Option<String>,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Which log lines are written, as `tracing`'s filter directives.
     pub log_level: String,
     /// Configured namespaces; `default` is always there.
     pub namespaces: BTreeMap<Namespace, NamespaceConfig>,
+    /// Who may come with which secret, and what for.
+    pub tokens: BTreeMap<TokenName, TokenConfig>,
+}
+
+impl Config {
+    /// True when nobody gets in from another machine unless somebody wrote so: there are tokens, or a word about
+    /// callers without one, or the server listens on loopback only.
+    #[must_use]
+    pub fn is_closed_or_local(&self) -> bool {
+        self.anonymous.is_some() || !self.tokens.is_empty() || self.listen.ip().to_canonical().is_loopback()
+    }
 }
 
 impl Default for Config {
@@ -143,9 +165,11 @@ impl Default for Config {
             tls_key: None,
             tls_client_ca: None,
             tls_require_client_cert: false,
+            s3_domain: None,
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
             namespaces: BTreeMap::new(),
+            tokens: BTreeMap::new(),
         }
     }
 }

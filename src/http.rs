@@ -32,8 +32,8 @@ pub use answer::Answer;
 pub use overload::RAW_REFUSAL;
 
 use crate::auth::Policy;
+use crate::auth::audit::Audit;
 use crate::cache::Cache;
-use crate::config::Anonymous;
 use crate::metrics::Metrics;
 use crate::protocol::Protocols;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -59,6 +59,7 @@ pub struct Site(Arc<Shared>);
 struct Shared {
     protocols: Protocols,
     policy: Policy,
+    audit: Audit,
     metrics: Metrics,
     labels: Labels,
     admin: Router,
@@ -66,12 +67,13 @@ struct Shared {
 }
 
 impl Site {
-    /// A site that serves `protocols`, and on its own pages the state of `cache` and `metrics`.
+    /// A site that serves `protocols` to those whom `policy` lets, and on its own pages the state of `cache` and `metrics`.
     #[must_use]
-    pub fn new(protocols: Protocols, cache: Cache, metrics: Metrics, anonymous: Option<Anonymous>) -> Self {
+    pub fn new(protocols: Protocols, cache: Cache, metrics: Metrics, policy: Policy) -> Self {
         Self(Arc::new(Shared {
             protocols,
-            policy: Policy::new(anonymous),
+            policy,
+            audit: Audit::new(&metrics),
             labels: Labels::new(&metrics),
             admin: admin::router(cache, metrics.clone()),
             metrics,
@@ -92,7 +94,7 @@ impl Site {
                 tracing::error!(request = record.id(), panic, "a request panicked, its client got a 500");
                 let text =
                     format!("the server failed on this request; look for request {} in its log", record.id());
-                Refusal::new(ErrorCode::Internal, text).into_response()
+                Protocols::refusal(Refusal::new(ErrorCode::Internal, text), record.id(), record.protocol())
             }
         };
         if caller.surplus {
@@ -106,12 +108,12 @@ impl Site {
         let own_page = admin::owns(request.uri().path());
         if caller.surplus && !own_page && !overload::is_exempt(&request) {
             self.0.labels.refused_connections.inc();
-            return overload::refuse(request, &self.0.metrics);
+            return self.0.protocols.refuse(overload::refusal(), record.id(), request);
         }
         if own_page {
             record.is_admin();
             return self.0.admin.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         }
-        dispatch::dispatch(&self.0, request, record).await
+        dispatch::dispatch(&self.0, request, caller.peer, record).await
     }
 }

@@ -14,6 +14,9 @@ pub const MAX_NAMESPACE_BYTES: usize = 63;
 /// The namespace of every path whose first segment names no configured namespace.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
+/// The namespace of multipart uploads under way. No path and no configuration can name it: [`Namespace::new`] refuses it.
+const UPLOADS: &str = "-uploads";
+
 /// The last segment of the key that sccache reads and writes at its start to learn its rights. Without an answer to the read
 /// it does not start, and no build asked for it.
 pub const SCCACHE_PROBE: &str = ".sccache_check";
@@ -73,6 +76,20 @@ impl Namespace {
             return Err(KeyError::Namespace);
         }
         Ok(Self(Arc::from(name)))
+    }
+
+    /// The namespace of a stored record: one that [`Namespace::new`] takes, or one of the server's own.
+    ///
+    /// # Errors
+    /// [`KeyError::Namespace`] for anything else.
+    pub fn stored(name: &str) -> Result<Self, KeyError> {
+        if name == UPLOADS { Ok(Self::uploads()) } else { Self::new(name) }
+    }
+
+    /// The namespace of multipart uploads under way, which nobody can name.
+    #[must_use]
+    pub fn uploads() -> Self {
+        Self(Arc::from(UPLOADS))
     }
 
     /// The namespace [`DEFAULT_NAMESPACE`], which is always there.
@@ -191,7 +208,7 @@ mod tests {
         for good in ["default", "team-a", "pr-17", "A.b_c"] {
             assert!(Namespace::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "-", ".hidden", "a/b", "a b", "ü", &"n".repeat(MAX_NAMESPACE_BYTES + 1)] {
+        for bad in ["", "-", UPLOADS, ".hidden", "a/b", "a b", "ü", &"n".repeat(MAX_NAMESPACE_BYTES + 1)] {
             assert!(Namespace::new(bad).is_err(), "{bad}");
         }
     }

@@ -19,4 +19,5 @@ pub mod metrics;
 pub mod object;
 pub mod protocol;
 pub mod server;
+pub mod sigv4;
 pub mod tls;

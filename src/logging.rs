@@ -24,8 +24,9 @@ pub enum LoggingError {
 /// # Errors
 /// `Filter` for a level that cannot be read, `Twice` at the second call.
 pub fn init(format: LogFormat, level: &str) -> Result<(), LoggingError> {
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(level)?).with_writer(io::stderr);
+    // The S3 library calls every miss an error, and at debug prints signatures. What matters of a request is in ours.
+    let filter = EnvFilter::try_new(format!("{level},s3s=off"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Human => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

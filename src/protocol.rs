@@ -1,6 +1,6 @@
 //! The protocols: typed operations in, responses out.
 //!
-//! Owns what requests mean and how the cache's answers look to a client. Adapters (`plain`, `webdav`)
+//! Owns what requests mean and how the cache's answers look to a client. Adapters (`plain`, `webdav`, `s3`)
 //! share the modules beside them and never import each other. It must not know connections, time-outs,
 //! routes, or who the caller is.
 
@@ -14,10 +14,14 @@ pub mod namespaces;
 pub mod operation;
 pub mod path;
 pub mod range;
+pub mod s3;
+pub mod visible;
 
 mod plain;
+mod read;
 mod validators;
 mod webdav;
+mod write;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,14 +31,14 @@ use axum::response::Response;
 use http::header::{ALLOW, CONNECTION, HeaderValue};
 use http::request::Parts;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::handoff::FileQueue;
 use crate::protocol::incoming::{Incoming, Leftover};
 use crate::protocol::namespaces::Namespaces;
-use crate::protocol::operation::{MethodLabel, Operation};
+use crate::protocol::operation::{Admission, MethodLabel, Operation, Protocol};
 use crate::protocol::path::Target;
 
 /// Methods that an object's path answers.
@@ -46,6 +50,7 @@ const COLLECTION_METHODS: &str = "OPTIONS, PROPFIND, MKCOL, DELETE";
 #[derive(Clone)]
 pub struct Protocols {
     context: Arc<Context>,
+    s3: s3::Service,
 }
 
 /// What the adapters work with.
@@ -53,6 +58,8 @@ struct Context {
     cache: Cache,
     namespaces: Namespaces,
     metrics: Metrics,
+    /// The domain whose subdomains are buckets.
+    s3_domain: Option<String>,
     /// The date of collections, which are not stored and so have none of their own.
     started: SystemTime,
 }
@@ -62,30 +69,61 @@ impl Protocols {
     #[must_use]
     pub fn new(cache: Cache, config: &Config, metrics: Metrics) -> Self {
         let namespaces = Namespaces::new(config);
-        Self { context: Arc::new(Context { cache, namespaces, metrics, started: SystemTime::now() }) }
+        let s3_domain = config.s3_domain.clone();
+        let context = Context { cache, namespaces, metrics, s3_domain, started: SystemTime::now() };
+        let context = Arc::new(context);
+        Self { s3: s3::Service::new(Arc::clone(&context)), context }
     }
 
     /// Reads what a request asks for. Nothing is done yet.
     #[must_use]
     pub fn parse(&self, request: &Request) -> Operation {
-        Operation::parse(request.method(), request.uri(), request.headers(), &self.context.namespaces)
+        let Context { namespaces, s3_domain, .. } = &*self.context;
+        Operation::parse(request.method(), request.uri(), request.headers(), namespaces, s3_domain.as_deref())
     }
 
     /// Carries out an operation that [`Protocols::parse`] read from this request, and that the caller is
     /// allowed.
-    pub async fn handle(&self, operation: Operation, request: Request) -> Response {
+    pub async fn handle(&self, operation: Operation, admission: Admission, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let mut incoming = self.incoming(&parts, body);
-        let result = self.context.dispatch(operation, &parts, &mut incoming).await;
-        let response = result.unwrap_or_else(Refusal::into_response);
+        let response = match operation.protocol {
+            Protocol::S3 => {
+                s3::handle(&self.context, &self.s3, operation, admission, &parts, &mut incoming).await
+            }
+            Protocol::Plain | Protocol::WebDav => {
+                let result = self.context.dispatch(operation, &parts, &mut incoming).await;
+                result.unwrap_or_else(Refusal::into_response)
+            }
+        };
         with_leftover(response, incoming.discard())
     }
 
-    /// Refuses a request without carrying it out, and sees to it that the client gets to read why.
-    pub fn refuse(&self, refusal: Refusal, request: Request) -> Response {
+    /// Refuses a request without carrying it out, in the form of its protocol, and sees to it that the client gets to
+    /// read why.
+    pub fn refuse(&self, refusal: Refusal, request_id: u64, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let incoming = self.incoming(&parts, body);
-        with_leftover(refusal.into_response(), incoming.discard())
+        let is_s3 = s3::is_s3(&parts.uri, &parts.headers, self.context.s3_domain.as_deref());
+        let protocol = if is_s3 { Protocol::S3 } else { Protocol::Plain };
+        with_leftover(Self::refusal(refusal, request_id, protocol), incoming.discard())
+    }
+
+    /// A refusal as clients of `protocol` read it.
+    #[must_use]
+    pub fn refusal(refusal: Refusal, request_id: u64, protocol: Protocol) -> Response {
+        match protocol {
+            Protocol::S3 => s3::refuse(refusal, request_id),
+            Protocol::Plain | Protocol::WebDav => refusal.into_response(),
+        }
+    }
+
+    /// Removes what is left of uploads in parts that nobody completed within a day. Returns how many objects that were.
+    ///
+    /// # Errors
+    /// The cache's.
+    pub async fn expire_uploads(&self, now: SystemTime) -> Result<usize, CacheError> {
+        s3::expire(&self.context, now).await
     }
 
     fn incoming(&self, parts: &Parts, body: axum::body::Body) -> Incoming {
@@ -104,9 +142,9 @@ impl Context {
         match (operation.method, target) {
             (MethodLabel::Get, Target::Object(name)) => {
                 let files = parts.extensions.get::<FileQueue>();
-                plain::get(self, name, &parts.headers, files).await
+                read::get(self, name, &parts.headers, files).await
             }
-            (MethodLabel::Head, Target::Object(name)) => plain::head(self, name, &parts.headers).await,
+            (MethodLabel::Head, Target::Object(name)) => read::head(self, name, &parts.headers).await,
             (MethodLabel::Put, Target::Object(name)) => {
                 plain::put(self, name, &parts.headers, incoming).await
             }
@@ -134,8 +172,10 @@ impl Context {
                     .map_or(Err(destination::DestinationError::Missing), |destination| *destination);
                 webdav::transfer(self, method, source, destination?, &parts.headers).await
             }
-            (MethodLabel::Other, Target::Object(_)) => Err(unknown_method(parts, OBJECT_METHODS)),
-            (MethodLabel::Other, Target::Root | Target::Collection(_)) => {
+            (MethodLabel::Post | MethodLabel::Other, Target::Object(_)) => {
+                Err(unknown_method(parts, OBJECT_METHODS))
+            }
+            (MethodLabel::Post | MethodLabel::Other, Target::Root | Target::Collection(_)) => {
                 Err(unknown_method(parts, COLLECTION_METHODS))
             }
         }

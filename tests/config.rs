@@ -79,6 +79,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("tls_key", "/srv/key.pem"),
     ("tls_client_ca", "/srv/ca.pem"),
     ("tls_require_client_cert", "true"),
+    ("s3_domain", "s3.example.org"),
     ("log_format", "json"),
     ("log_level", "warn"),
 ];
@@ -128,9 +129,11 @@ fn values_reach_their_fields() {
         tls_key: Some(PathBuf::from("/srv/key.pem")),
         tls_client_ca: Some(PathBuf::from("/srv/ca.pem")),
         tls_require_client_cert: true,
+        s3_domain: Some("s3.example.org".to_owned()),
         log_format: larder::config::LogFormat::Json,
         log_level: "warn".to_owned(),
         namespaces: BTreeMap::new(),
+        tokens: BTreeMap::new(),
     };
     assert_eq!(config, expected);
 }

@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use larder::config::{Config, KEYS, NAMESPACE_KEYS};
+use larder::config::{Config, KEYS, NAMESPACE_KEYS, TOKEN_KEYS};
 use larder::metrics::DESCRIPTIONS;
 use larder::protocol::error::ErrorCode;
+use larder::protocol::s3;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
@@ -36,6 +37,7 @@ fn hold(table: &str, expected: &str) {
 fn the_tables_say_what_the_code_says() {
     hold("configuration", &configuration());
     hold("namespaces", &namespaces());
+    hold("tokens", &tokens());
     hold("metrics", &metrics());
     hold("errors", &errors());
 }
@@ -58,6 +60,14 @@ fn namespaces() -> String {
     table
 }
 
+fn tokens() -> String {
+    let mut table = row(&["Key", "Value", "Meaning"]) + "|---|---|---|\n";
+    for key in TOKEN_KEYS {
+        table += &row(&[&code(key.name), key.value, key.help]);
+    }
+    table
+}
+
 fn metrics() -> String {
     let mut table = row(&["Metric", "Type", "Labels", "Meaning"]) + "|---|---|---|---|\n";
     for metric in DESCRIPTIONS {
@@ -67,9 +77,10 @@ fn metrics() -> String {
 }
 
 fn errors() -> String {
-    let mut table = row(&["Code", "Status", "Meaning"]) + "|---|---|---|\n";
+    let mut table = row(&["Code", "Status", "To S3's clients", "Meaning"]) + "|---|---|---|---|\n";
     for error in ErrorCode::ALL {
-        table += &row(&[&code(error.as_str()), error.status().as_str(), error.description()]);
+        let s3 = s3::code(*error);
+        table += &row(&[&code(error.as_str()), error.status().as_str(), s3.as_str(), error.description()]);
     }
     table
 }

@@ -136,6 +136,31 @@ impl Drop for Serving {
     }
 }
 
+/// An expired certificate, or one that is being replaced, must not keep access rules from being taken in.
+#[tokio::test]
+async fn a_broken_certificate_does_not_hold_up_new_access_rules() {
+    let files = Files::new();
+    let rules = |anonymous: &str| {
+        format!("tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\nanonymous = \"{anonymous}\"\n")
+    };
+    files.write("larder.toml", &rules("read"));
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data", "--config", "larder.toml"];
+    let mut command = larder(&files, &arguments);
+    let mut serving = Serving(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split_once("https://").and_then(|(_, rest)| rest.split(',').next()).unwrap();
+    let put = async || {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = files.greet(stream, &[b"http/1.1"], None).await.unwrap();
+        running::Client::over(stream).put("/a/b", b"body").await.status
+    };
+    assert_eq!(put().await, 403);
+    files.write("cert.pem", "");
+    files.write("larder.toml", &rules("read-write"));
+    running::until("the new rules hold", async || put().await / 100 == 2).await;
+}
+
 #[tokio::test]
 async fn serve_prints_https_and_takes_a_new_certificate_in_at_sighup() {
     let files = Files::new();

@@ -18,7 +18,9 @@ async fn sccache_stores_and_hits_over_tls() {
     let server = files.serve(|_| ()).await;
     let scratch = tempfile::tempdir().unwrap();
     let endpoint = format!("https://localhost:{}", server.address.port());
-    let sccache = Sccache::start_trusting(scratch.path(), &endpoint, &files.path("ca.pem"));
+    let ca = files.text("ca.pem");
+    let settings = [("SCCACHE_WEBDAV_ENDPOINT", endpoint.as_str()), ("SSL_CERT_FILE", ca.as_str())];
+    let sccache = Sccache::start_with(scratch.path(), &settings);
     std::fs::write(scratch.path().join("x.c"), "int f(void) { return 1; }\n").unwrap();
     let run = |arguments: &[&str]| {
         tools::run(sccache.command(&tools::tool("sccache")).args(arguments));

@@ -269,7 +269,7 @@ impl<'a> RecordView<'a> {
         Some(RecordHeader {
             sequence: self.fixed.sequence.get(),
             name: ObjectName {
-                namespace: Namespace::new(self.namespace).ok()?,
+                namespace: Namespace::stored(self.namespace).ok()?,
                 key: ObjectKey::new(self.key).ok()?,
             },
             body_len: self.body_len(),

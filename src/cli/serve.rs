@@ -5,10 +5,10 @@
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::reload::Reload;
 use super::{CliError, hints, print};
 use crate::app::App;
 use crate::config::{Config, Input};
@@ -21,7 +21,7 @@ const BLOCKING_THREADS: usize = 64;
 ///
 /// # Errors
 /// `Config` before anything is touched; `Run` when the server cannot start or fails.
-pub(super) fn run(input: &Input) -> Result<(), CliError> {
+pub(super) fn run(input: Input) -> Result<(), CliError> {
     let config = input.load_for_serving()?.config;
     logging::init(config.log_format, &config.log_level)
         .map_err(|error| CliError::run("cannot set up logging", &error))?;
@@ -33,22 +33,27 @@ pub(super) fn run(input: &Input) -> Result<(), CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::run("cannot start the runtime", &error))?;
-    runtime.block_on(serve(&config))
+    runtime.block_on(serve(config, input))
 }
 
-async fn serve(config: &Config) -> Result<(), CliError> {
+async fn serve(config: Config, input: Input) -> Result<(), CliError> {
     for warning in config.tls_warnings() {
         tracing::warn!("{warning}");
     }
     let signals = Signals::new().map_err(|error| CliError::run("cannot listen to signals", &error))?;
+    // Without somebody who listens to it, it would end the process.
+    let hangup =
+        signal(SignalKind::hangup()).map_err(|error| CliError::run("cannot listen to signals", &error))?;
     let cannot_start = |error: &dyn std::error::Error| CliError::run("cannot start", error);
     let listener = server::bind(config.listen).map_err(|error| cannot_start(&error))?;
     let bound = listener.local_addr().map_err(|error| cannot_start(&error))?;
-    let app = App::build(config).map_err(|error| cannot_start(&error))?;
+    let app = App::build(&config).map_err(|error| cannot_start(&error))?;
     // Who starts it without a stdout wants a server all the same.
-    if let Err(error) = print(&start_lines(hints::Scheme::of(config), bound, &config.data_dir)) {
+    if let Err(error) = print(&start_lines(bound, &config)) {
         tracing::warn!(%error, %bound, "listening, but could not say so");
     }
+    let reload = Reload::new(input, config, app.policy().clone());
+    tokio::spawn(reload.run(hangup));
     app.serve(listener, signals.stop()).await.map_err(|error| CliError::run("the server failed", &error))
 }
 
@@ -84,8 +89,9 @@ impl Signals {
 }
 
 /// What to know and what to paste, once the server can be reached. Line one has the address, for scripts.
-fn start_lines(scheme: hints::Scheme, bound: SocketAddr, data_dir: &Path) -> String {
-    let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+fn start_lines(bound: SocketAddr, config: &Config) -> String {
+    let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    let scheme = hints::Scheme::of(config);
     let urls = hints::urls(scheme, bound);
     let mut text = format!("larder listens on {scheme}://{bound}, data in {}\n", data_dir.display());
     if let Some((first, others)) = urls.split_first() {
@@ -93,6 +99,9 @@ fn start_lines(scheme: hints::Scheme, bound: SocketAddr, data_dir: &Path) -> Str
         for line in hints::exports(&hints::sccache(first, None)).lines() {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {line}");
+        }
+        if !config.tokens.is_empty() {
+            text.push_str("  export SCCACHE_WEBDAV_TOKEN='…'    # the secret of one of the tokens\n");
         }
         if !others.is_empty() {
             let _ = writeln!(text, "Other addresses: {}", others.join(" "));
@@ -107,12 +116,14 @@ mod tests {
 
     #[test]
     fn the_start_lines_name_the_bound_address_and_what_to_paste() {
+        let config = Config { data_dir: "/srv/larder".into(), ..Config::default() };
         let bound = "127.0.0.1:4227".parse().unwrap();
-        let text = start_lines(hints::Scheme::Http, bound, Path::new("/srv/larder"));
+        let text = start_lines(bound, &config);
         assert_eq!(text.lines().next(), Some("larder listens on http://127.0.0.1:4227, data in /srv/larder"));
         assert!(text.contains("export SCCACHE_WEBDAV_ENDPOINT='http://127.0.0.1:4227'"), "{text}");
-        assert!(!text.contains("Other addresses"), "{text}");
-        let text = start_lines(hints::Scheme::Https, bound, Path::new("/srv/larder"));
+        assert!(!text.contains("Other addresses") && !text.contains("TOKEN"), "{text}");
+        let config = Config { tls_cert: Some("/srv/cert.pem".into()), ..config };
+        let text = start_lines(bound, &config);
         assert!(text.starts_with("larder listens on https://127.0.0.1:4227,"), "{text}");
         assert!(text.contains("ENDPOINT='https://127.0.0.1:4227'"), "{text}");
     }

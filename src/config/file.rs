@@ -1,17 +1,20 @@
 //! The configuration file: TOML text into settings with their line numbers.
 //!
-//! Owns the file's shape (top-level keys and `[namespaces.NAME]` tables). Knows nothing of the other sources
+//! Owns the file's shape (top-level keys and `[namespaces.NAME]` tables; `[tokens.NAME]` is beside it). Knows nothing of the other sources
 //! and never touches a disk: it is given the text.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
-use super::problem::{Source, did_you_mean};
-use super::{NamespaceConfig, load::Draft};
+use super::problem::{Problems, Source, did_you_mean};
+use super::{NamespaceConfig, TokenConfig, TokenName, load::Draft};
 use crate::key::Namespace;
+
+pub(in crate::config) mod tokens;
 
 /// A configuration file as it was read.
 #[derive(Clone, Debug)]
@@ -28,6 +31,19 @@ impl File {
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
         Self { path: path.to_owned(), text }
+    }
+}
+
+impl File {
+    /// The tokens that the file names, and nothing else of it; their secrets are not read, and their namespaces need
+    /// not be there.
+    ///
+    /// # Errors
+    /// All problems of the file at once.
+    pub fn tokens(&self) -> Result<BTreeMap<TokenName, TokenConfig>, Problems> {
+        let mut draft = Draft::default();
+        apply(&mut draft, self, &Source::Default);
+        Ok(draft.finish()?.config.tokens)
     }
 }
 
@@ -60,6 +76,7 @@ pub(super) fn apply(draft: &mut Draft, file: &File, named_by: &Source) {
         let source = reader.source(name.span().start);
         match (name.get_ref().as_ref(), Key::named(name.get_ref())) {
             ("namespaces", _) => reader.namespaces(draft, value, source),
+            ("tokens", _) => reader.tokens(draft, value, source),
             (_, Some(key)) => match scalar_of(key, value.get_ref()) {
                 Ok(text) => draft.set(key, &text, source),
                 Err(kind) => {
@@ -68,7 +85,7 @@ pub(super) fn apply(draft: &mut Draft, file: &File, named_by: &Source) {
                 }
             },
             (unknown, None) => {
-                let known = KEYS.iter().map(|key| key.name).chain(["namespaces"]);
+                let known = KEYS.iter().map(|key| key.name).chain(["namespaces", "tokens"]);
                 let hint = did_you_mean(unknown, known);
                 draft.problem(unknown, source, format!("there is no such key{hint}: correct or remove it"));
             }

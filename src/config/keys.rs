@@ -4,7 +4,7 @@
 //! of sources or of rules between keys.
 
 use super::quantity::{Size, Time};
-use super::value::{Address, Count, Directory, Filter, Form, OneOf, Optional, PemFile, Switch};
+use super::value::{Address, Count, Directory, Domain, Filter, Form, OneOf, Optional, PemFile, Switch};
 use super::{Anonymous, Config, Durability, LogFormat, NamespaceConfig, Verify};
 
 /// One scalar setting.
@@ -108,7 +108,7 @@ macro_rules! keys {
         },)*];
 
         /// Does not compile when a field of [`Config`] is missing in the table.
-        const _: fn(Config) = |Config { $($field: _,)* namespaces: _ }| ();
+        const _: fn(Config) = |Config { $($field: _,)* namespaces: _, tokens: _ }| ();
     };
 }
 
@@ -131,7 +131,7 @@ macro_rules! namespace_keys {
 
 keys! {
     listen: Address =
-        "Address and port to listen on. Any but loopback needs `anonymous`.";
+        "Address and port to listen on. Any but loopback needs a token, or `anonymous`.";
     data_dir: Directory =
         "Directory of the store, made if missing. One server at a time.";
     capacity: Size =
@@ -161,7 +161,10 @@ keys! {
     drain_timeout: Time =
         "Time that requests under way get at shutdown.";
     anonymous: Optional<OneOf<Anonymous>> =
-        "What callers without a token may do. Not set: everything, but only over loopback.";
+        "What callers without a token may do. Not set: nothing where there are tokens; without any, \
+         everything, but only over loopback.";
+    s3_domain: Optional<Domain> =
+        "Domain whose subdomains are S3 buckets, as in bucket.s3.example.org. Buckets in the path always work.";
     tls_cert: Optional<PemFile> =
         "Certificate of the server, with those that signed it, in PEM. With it `listen` speaks TLS only, and takes a \
          changed file in by itself.";

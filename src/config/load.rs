@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::file::{self, File};
 use super::keys::{KEYS, Key};
 use super::problem::{Problem, Problems, Source, did_you_mean};
-use super::{Config, NamespaceConfig, rules};
+use super::{Config, NamespaceConfig, TokenConfig, TokenName, rules, token_secrets};
 use crate::key::Namespace;
 
 /// The variable that names the configuration file.
@@ -56,15 +56,31 @@ impl Input {
         self.draft().finish()
     }
 
-    /// As [`Input::load`], and checks that the data directory can be used on this machine. Leaves no trace.
+    /// As [`Input::load`], and checks that the data directory and the files of TLS can be used on this machine, and
+    /// reads the secrets of the tokens. Leaves no trace.
     ///
     /// # Errors
     /// All problems at once.
     pub fn load_for_serving(&self) -> Result<Loaded, Problems> {
-        let mut draft = self.draft();
-        rules::data_dir(&mut draft);
+        let mut draft = self.serving_draft();
         super::tls::files(&mut draft);
         draft.finish()
+    }
+
+    /// As [`Input::load_for_serving`], for a server that runs: it has a certificate, and one that expires or is being
+    /// replaced must not keep a token from being revoked.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn load_for_reload(&self) -> Result<Loaded, Problems> {
+        self.serving_draft().finish()
+    }
+
+    fn serving_draft(&self) -> Draft {
+        let mut draft = self.draft();
+        rules::data_dir(&mut draft);
+        token_secrets::read(&mut draft, &self.env);
+        draft
     }
 
     fn draft(&self) -> Draft {
@@ -73,6 +89,7 @@ impl Input {
             file::apply(&mut draft, file, &named_by);
         }
         self.apply_env(&mut draft);
+        token_secrets::apply_variable(&mut draft, &self.env);
         for key in KEYS {
             if let Some(text) = self.flags.get(key.name) {
                 draft.set(key, text, Source::Flag(format!("--{}", key.flag())));
@@ -84,7 +101,7 @@ impl Input {
 
     fn apply_env(&self, draft: &mut Draft) {
         for (variable, text) in self.env.iter().filter(|(name, _)| name.starts_with("LARDER_")) {
-            if text.is_empty() || variable == CONFIG_VARIABLE || is_service_link(variable) {
+            if text.is_empty() || is_no_key(draft, variable) {
                 continue;
             }
             let source = Source::Env(variable.clone());
@@ -100,10 +117,20 @@ impl Input {
                 continue;
             }
             let known: Vec<_> = KEYS.iter().map(Key::variable).collect();
-            let hint = did_you_mean(variable, known.iter().map(String::as_str).chain([CONFIG_VARIABLE]));
+            let hint = did_you_mean(
+                variable,
+                known.iter().map(String::as_str).chain([CONFIG_VARIABLE, token_secrets::TOKEN_VARIABLE]),
+            );
             draft.problem(variable, source, format!("there is no such setting{hint}: correct or unset it"));
         }
     }
+}
+
+/// Variables of ours that set no key of the table.
+fn is_no_key(draft: &Draft, variable: &str) -> bool {
+    [CONFIG_VARIABLE, token_secrets::TOKEN_VARIABLE].contains(&variable)
+        || token_secrets::names_variable(draft, variable)
+        || is_service_link(variable)
 }
 
 /// Kubernetes puts `LARDER_SERVICE_HOST`, `LARDER_PORT`, `LARDER_PORT_4227_TCP_ADDR` and the like into every
@@ -149,6 +176,11 @@ impl Draft {
         self.config.namespaces.insert(name, settings);
     }
 
+    /// Adds a token.
+    pub(super) fn token(&mut self, name: TokenName, token: TokenConfig) {
+        self.config.tokens.insert(name, token);
+    }
+
     /// Notes that `key` has a good value from `source`.
     pub(super) fn origin(&mut self, key: &str, source: Source) {
         self.broken.remove(key);
@@ -182,7 +214,12 @@ impl Draft {
         self.is_sound(key) && !self.origins.contains_key(key)
     }
 
-    fn finish(self) -> Result<Loaded, Problems> {
+    /// True when somebody wrote down a token, a wrong one too.
+    pub(super) fn names_a_token(&self) -> bool {
+        self.origins.keys().any(|key| key.starts_with("tokens."))
+    }
+
+    pub(super) fn finish(self) -> Result<Loaded, Problems> {
         if self.problems.is_empty() {
             Ok(Loaded { config: self.config, origins: self.origins })
         } else {

@@ -2,6 +2,7 @@
 //!
 //! Owns what makes a well-formed configuration a wrong one. Knows nothing of how values are written.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,8 +10,11 @@ use std::time::Duration;
 use rustix::fs::Access;
 
 use super::load::Draft;
+use super::problem::did_you_mean;
 use super::quantity::Size;
+use super::tokens::NamespacePattern;
 use super::value::Form;
+use crate::key::Namespace;
 
 /// Below this the store's own segments and index leave no room for objects. In bytes.
 pub const MIN_CAPACITY: u64 = 16 << 20;
@@ -21,6 +25,7 @@ pub const MIN_MEMORY_BUDGET: u64 = 16 << 20;
 pub(super) fn between_keys(draft: &mut Draft) {
     limits(draft);
     object_sizes(draft);
+    token_namespaces(draft);
     exposure(draft);
     super::tls::between_keys(draft);
 }
@@ -80,20 +85,48 @@ fn object_sizes(draft: &mut Draft) {
     }
 }
 
-/// Nobody can be told apart yet, so opening the door has to be somebody's written decision.
+/// Opening the door to those who have no token has to be somebody's written decision.
 fn exposure(draft: &mut Draft) {
-    if !draft.is_sound("listen") || !draft.is_default("anonymous") {
+    if !draft.is_sound("listen") || !draft.is_default("anonymous") || draft.config.is_closed_or_local() {
+        return;
+    }
+    // A token that was written and is wrong is told already.
+    if draft.names_a_token() {
         return;
     }
     let listen = draft.config.listen;
-    if !listen.ip().to_canonical().is_loopback() {
+    draft.problem_with(
+        "listen",
+        format!(
+            "{listen} lets other machines in, without any token. Make one: larder token new --name ci. Or, on a \
+             network you trust, say what everyone may do: anonymous = \"read\" or anonymous = \"read-write\" \
+             (flag --anonymous, env LARDER_ANONYMOUS); else listen on 127.0.0.1:{}",
+            listen.port()
+        ),
+    );
+}
+
+/// A namespace that is not there is a typing error: its paths would be keys of `default`, and the token's holder
+/// would be refused without knowing why.
+fn token_namespaces(draft: &mut Draft) {
+    let known: BTreeSet<_> =
+        draft.config.namespaces.keys().cloned().chain([Namespace::default_namespace()]).collect();
+    let mut unknown = Vec::new();
+    for (name, token) in &draft.config.tokens {
+        for pattern in &token.namespaces {
+            if let NamespacePattern::Exactly(namespace) = pattern
+                && !known.contains(namespace)
+            {
+                unknown.push((format!("tokens.{name}.namespaces"), namespace.clone()));
+            }
+        }
+    }
+    for (key, namespace) in unknown {
+        let hint = did_you_mean(namespace.as_str(), known.iter().map(Namespace::as_str));
         draft.problem_with(
-            "listen",
+            &key,
             format!(
-                "{listen} lets other machines in, without any token. On a network you trust, say what they \
-                 may do: anonymous = \"read\" or anonymous = \"read-write\" (flag --anonymous, env \
-                 LARDER_ANONYMOUS); else listen on 127.0.0.1:{}",
-                listen.port()
+                "there is no namespace {namespace}{hint}: correct it, or add a table [namespaces.{namespace}]"
             ),
         );
     }

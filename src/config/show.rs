@@ -4,8 +4,10 @@
 
 use std::fmt::Write as _;
 
+use super::file::tokens::print_expiry;
 use super::keys::{KEYS, NAMESPACE_KEYS};
 use super::load::Loaded;
+use super::tokens::{SecretSource, TokenConfig, TokenName};
 
 impl Loaded {
     /// Every setting, each with where it came from.
@@ -31,8 +33,34 @@ impl Loaded {
                 }
             }
         }
+        for (name, token) in &self.config.tokens {
+            self.print_token(&mut out, name, token);
+        }
         out
     }
+
+    /// Where the secret is, never the secret itself; a digest is of no use to a thief.
+    fn print_token(&self, out: &mut String, name: &TokenName, token: &TokenConfig) {
+        let _ = writeln!(out, "\n[tokens.{}]", quoted(name.as_str()));
+        let (key, value) = match &token.source {
+            SecretSource::File(path) => ("secret_file", path.display().to_string()),
+            SecretSource::Env(variable) => ("secret_env", variable.clone()),
+            SecretSource::Digest(digest) => ("secret_sha256", digest.to_hex()),
+        };
+        let namespaces = list(token.namespaces.iter().map(ToString::to_string));
+        let allow = list(token.allow.iter().map(|right| right.to_string()));
+        let expires = token.expires.map(|expires| ("expires", print_expiry(expires)));
+        let lines = [(key, quoted(&value)), ("namespaces", namespaces), ("allow", allow)];
+        for (key, value) in lines.into_iter().chain(expires) {
+            let origin = self.origin(&format!("tokens.{name}.{key}"));
+            let _ = writeln!(out, "{:<40} # {origin}", format!("{key} = {value}"));
+        }
+    }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<_> = items.map(|item| quoted(&item)).collect();
+    format!("[{}]", items.join(", "))
 }
 
 fn quoted(text: &str) -> String {

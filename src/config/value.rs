@@ -33,6 +33,8 @@ pub(super) struct Directory;
 pub(super) struct PemFile;
 /// true or false.
 pub(super) struct Switch;
+/// A DNS name without a port.
+pub(super) struct Domain;
 /// A whole number.
 pub(super) struct Count;
 /// Log filter directives, as `info` or `info,larder::cache=debug`.
@@ -136,6 +138,30 @@ impl Form for Switch {
 
     fn print(value: &bool) -> Option<String> {
         Some(value.to_string())
+    }
+}
+
+impl Form for Domain {
+    type Value = String;
+
+    fn placeholder() -> String {
+        "DOMAIN".to_owned()
+    }
+
+    fn print(value: &String) -> Option<String> {
+        Some(value.clone())
+    }
+
+    fn parse(text: &str) -> Result<String, String> {
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        if text.split('.').all(is_label) {
+            return Ok(text.to_ascii_lowercase());
+        }
+        Err(format!(
+            "{text:?} is no domain: write its name alone, such as s3.example.org, without port or scheme"
+        ))
     }
 }
 

@@ -2,28 +2,159 @@
 //!
 //! The only file that has the protocols act.
 
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response, header};
 
 use super::Shared;
 use super::record::Record;
-use crate::auth::Denied;
+use crate::auth::audit::Attempt;
+use crate::auth::{Denied, Principal, Rejected, SignatureError};
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::operation::{Admission, Operation};
+use crate::protocol::path::Target;
+use crate::protocol::s3::Payload;
+use crate::sigv4::ClaimError;
 
-pub(super) async fn dispatch(shared: &Shared, request: Request<Body>, record: &mut Record) -> Response<Body> {
+/// Why a request does not come as far as the protocols.
+enum Refused {
+    /// Nobody is known to have made it.
+    Rejected(Rejected),
+    /// This caller may not do this.
+    Denied(Principal, Denied),
+    /// It is wrong before it matters who asks.
+    Request(Refusal),
+}
+
+pub(super) async fn dispatch(
+    shared: &Shared,
+    mut request: Request<Body>,
+    peer: SocketAddr,
+    record: &mut Record,
+) -> Response<Body> {
     let operation = shared.protocols.parse(&request);
     record.is_operation(&operation);
-    let principal = shared.policy.identify();
-    match shared.policy.authorize(principal, operation.access) {
-        Ok(()) => shared.protocols.handle(operation, request).await,
-        Err(denied) => shared.protocols.refuse(refusal(denied), request),
+    match admit(shared, &request, &operation, record) {
+        Ok((principal, admission)) => {
+            if matches!(operation.target, Ok(Target::Root)) {
+                request.extensions_mut().insert(shared.policy.visible_to(&principal));
+            }
+            shared.protocols.handle(operation, admission, request).await
+        }
+        Err(refused) => {
+            let delay = audit(shared, &refused, &request, &operation, peer);
+            tokio::time::sleep(delay).await;
+            shared.protocols.refuse(refused.into_refusal(), record.id(), request)
+        }
     }
 }
 
-fn refusal(denied: Denied) -> Refusal {
-    // 403 and never 401: no client here answers a challenge, and there is no credential that would help.
-    let code = match denied {
-        Denied::ReadOnly => ErrorCode::Forbidden,
+fn admit(
+    shared: &Shared,
+    request: &Request<Body>,
+    operation: &Operation,
+    record: &mut Record,
+) -> Result<(Principal, Admission), Refused> {
+    let (principal, payload) = identify(shared, request, operation)?;
+    record.is_from(&principal);
+    match shared.policy.permit(&principal, operation) {
+        Ok(()) => Ok((principal, Admission { request_id: record.id(), payload })),
+        Err(denied) => Err(Refused::Denied(principal, denied)),
+    }
+}
+
+fn identify(
+    shared: &Shared,
+    request: &Request<Body>,
+    operation: &Operation,
+) -> Result<(Principal, Payload), Refused> {
+    let headers = request.headers();
+    let Some(s3) = &operation.s3 else {
+        return Ok((shared.policy.identify(headers)?, Payload::Plain));
     };
-    Refusal::new(code, denied.to_string())
+    let query = s3.query()?;
+    let signed =
+        shared.policy.verify_signature(request.method(), request.uri(), query, headers, SystemTime::now())?;
+    match signed {
+        Some(signed) => Ok((signed.principal, Payload::signed(&signed.payload_hash, signed.chunks)?)),
+        None => Ok((shared.policy.identify(headers)?, Payload::unsigned(headers)?)),
+    }
+}
+
+/// Notes a refusal for who asked; how long its answer is to wait.
+fn audit(
+    shared: &Shared,
+    refused: &Refused,
+    request: &Request<Body>,
+    operation: &Operation,
+    peer: SocketAddr,
+) -> Duration {
+    let (method, path) = (operation.method.as_str(), request.uri().path());
+    let attempt = Attempt { peer, principal: None, method, path };
+    match refused {
+        Refused::Rejected(rejected) => shared.audit.rejected(&attempt, rejected),
+        Refused::Denied(principal, denied) => {
+            shared.audit.denied(&Attempt { principal: Some(principal), ..attempt }, denied);
+            Duration::ZERO
+        }
+        Refused::Request(_) => Duration::ZERO,
+    }
+}
+
+impl Refused {
+    fn into_refusal(self) -> Refusal {
+        match self {
+            Self::Rejected(rejected) => unauthorized(&rejected),
+            // 403 and never 401: the caller is known, and asking again would not help.
+            Self::Denied(_, denied) => Refusal::new(ErrorCode::Forbidden, denied.to_string()),
+            Self::Request(refusal) => refusal,
+        }
+    }
+}
+
+impl From<Rejected> for Refused {
+    fn from(rejected: Rejected) -> Self {
+        Self::Rejected(rejected)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Request(refusal)
+    }
+}
+
+/// RFC 9110, 15.5.2: a 401 says how to log in. No cache client answers, but a person with curl or a browser does.
+fn unauthorized(rejected: &Rejected) -> Refusal {
+    let code = match rejected {
+        Rejected::Signature(error) => return Refusal::new(signature_code(error), error.to_string()),
+        Rejected::Missing
+        | Rejected::Repeated
+        | Rejected::Scheme
+        | Rejected::Malformed(_)
+        | Rejected::Unknown
+        | Rejected::NoTokens
+        | Rejected::Expired(_) => ErrorCode::Unauthorized,
+    };
+    let how = HeaderValue::from_static("Basic realm=\"larder\"");
+    Refusal::new(code, rejected.to_string()).with_header(header::WWW_AUTHENTICATE, how)
+}
+
+/// S3's clients know no 401: each of these is a code of its own to them.
+fn signature_code(error: &SignatureError) -> ErrorCode {
+    match error {
+        SignatureError::Malformed(ClaimError::Query(_)) => ErrorCode::MalformedPresignedUrl,
+        SignatureError::Malformed(ClaimError::UnsignedHeader(_)) | SignatureError::Expired => {
+            ErrorCode::Forbidden
+        }
+        SignatureError::Malformed(ClaimError::MissingHeader(_) | ClaimError::BadPath)
+        | SignatureError::Mismatch => ErrorCode::BadSignature,
+        SignatureError::Malformed(ClaimError::Header(_) | ClaimError::Date | ClaimError::PayloadHash)
+        | SignatureError::Service
+        | SignatureError::OldVersion => ErrorCode::MalformedSignature,
+        SignatureError::UnknownKey => ErrorCode::UnknownKey,
+        SignatureError::Clock => ErrorCode::ClockSkew,
+    }
 }

@@ -37,7 +37,12 @@ impl RequestLabels {
         self.protocol = None;
     }
 
-    pub(super) fn protocol(self) -> &'static str {
+    /// The protocol; `None` for the server's own pages.
+    pub(super) fn protocol(self) -> Option<Protocol> {
+        self.protocol
+    }
+
+    pub(super) fn protocol_label(self) -> &'static str {
         self.protocol.map_or("admin", Protocol::as_str)
     }
 
@@ -76,7 +81,11 @@ impl Labels {
         let class = (usize::from(status.as_u16()) / 100).clamp(1, CLASSES.len()) - 1;
         self.by_request[labels.index()].answered[class]
             .get_or_init(|| {
-                self.requests.with_label_values(&[labels.protocol(), labels.method.as_str(), CLASSES[class]])
+                self.requests.with_label_values(&[
+                    labels.protocol_label(),
+                    labels.method.as_str(),
+                    CLASSES[class],
+                ])
             })
             .inc();
     }
@@ -85,7 +94,9 @@ impl Labels {
     pub(super) fn observe(&self, labels: RequestLabels, seconds: f64) {
         self.by_request[labels.index()]
             .seconds
-            .get_or_init(|| self.seconds.with_label_values(&[labels.protocol(), labels.method.as_str()]))
+            .get_or_init(|| {
+                self.seconds.with_label_values(&[labels.protocol_label(), labels.method.as_str()])
+            })
             .observe(seconds);
     }
 }

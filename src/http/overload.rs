@@ -4,12 +4,10 @@
 //! minute of it.
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::Request;
 
 use crate::key::SCCACHE_PROBE;
-use crate::metrics::Metrics;
 use crate::protocol::error::Refusal;
-use crate::protocol::incoming::{Incoming, Leftover};
 
 /// The refusal as it goes onto a socket for which not even a request is read.
 pub const RAW_REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -34,12 +32,10 @@ pub(super) fn is_exempt(request: &Request<Body>) -> bool {
 }
 
 /// The 503 for everything else. The caller closes the connection behind it, whatever is left of the body.
-pub(super) fn refuse(request: Request<Body>, metrics: &Metrics) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let (Leftover::None | Leftover::MustClose) =
-        Incoming::new(&parts.headers, body, &metrics.received_bytes).discard();
-    let text = "the server has all the connections it may have (max_connections); try again in a second";
-    Refusal::overloaded(text).into_response()
+pub(super) fn refusal() -> Refusal {
+    Refusal::overloaded(
+        "the server has all the connections it may have (max_connections); try again in a second",
+    )
 }
 
 #[cfg(test)]

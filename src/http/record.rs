@@ -13,7 +13,7 @@ use axum::http::{Method, Request, StatusCode, Uri};
 use super::labels::RequestLabels;
 use super::{Caller, Shared};
 use crate::auth::Principal;
-use crate::protocol::operation::Operation;
+use crate::protocol::operation::{Operation, Protocol};
 
 /// What is noted of a request from its head to the end of its answer.
 pub(super) struct Record {
@@ -32,7 +32,8 @@ struct Line {
     method: Method,
     uri: Uri,
     peer: SocketAddr,
-    principal: Principal,
+    /// Whose request it is, once that is known. Nobody's: the server's own pages, refused credentials.
+    principal: Option<Principal>,
     received_bytes: Arc<AtomicU64>,
 }
 
@@ -44,7 +45,7 @@ impl Record {
                 method: request.method().clone(),
                 uri: request.uri().clone(),
                 peer: caller.peer,
-                principal: shared.policy.identify(),
+                principal: None,
                 received_bytes: Arc::default(),
             })
         });
@@ -70,12 +71,23 @@ impl Record {
         self.line.as_ref().map(|line| Arc::clone(&line.received_bytes))
     }
 
+    /// The protocol of the request, as far as it is known.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.labels.protocol().unwrap_or(Protocol::Plain)
+    }
+
     pub(super) fn is_admin(&mut self) {
         self.labels.set_admin();
     }
 
     pub(super) fn is_operation(&mut self, operation: &Operation) {
         self.labels.set_operation(operation);
+    }
+
+    pub(super) fn is_from(&mut self, principal: &Principal) {
+        if let Some(line) = &mut self.line {
+            line.principal = Some(principal.clone());
+        }
     }
 
     /// Notes the answer's status. Counted here and not at the end of the body, so that a client that has its
@@ -101,8 +113,8 @@ impl Record {
             target: "larder::request",
             id = self.id,
             peer = %line.peer,
-            principal = %line.principal,
-            protocol = self.labels.protocol(),
+            principal = line.principal.as_ref().map(tracing::field::display),
+            protocol = self.labels.protocol_label(),
             method = %line.method,
             path = line.uri.path(),
             // No answer: the client went away first.

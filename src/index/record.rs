@@ -90,7 +90,7 @@ fn decode_v1(sequence: u64, bytes: &[u8]) -> Result<Entry, EntryError> {
     Ok(Entry {
         sequence,
         name: ObjectName {
-            namespace: Namespace::new(namespace).map_err(|_| EntryError::Malformed)?,
+            namespace: Namespace::stored(namespace).map_err(|_| EntryError::Malformed)?,
             key: ObjectKey::new(key).map_err(|_| EntryError::Malformed)?,
         },
         location: Location {

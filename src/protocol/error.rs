@@ -55,16 +55,38 @@ codes! {
         "The body of a PROPFIND is no XML that WebDAV allows.";
     IncompleteBody = "incomplete_body" BAD_REQUEST
         "The body ended early or ran past its declared length. Nothing was stored.";
+    BadDigest = "bad_digest" BAD_REQUEST
+        "The body does not have the checksum that was sent with it. Nothing was stored.";
+    InvalidDigest = "invalid_digest" BAD_REQUEST
+        "A checksum header is no checksum of its kind in base64.";
+    PayloadMismatch = "payload_mismatch" BAD_REQUEST
+        "The body does not have the SHA-256 that the request was signed with. Nothing was stored.";
+    MalformedSignature = "malformed_signature" BAD_REQUEST
+        "The Authorization header starts as a Signature V4 and is none.";
+    MalformedPresignedUrl = "malformed_presigned_url" BAD_REQUEST
+        "The query has parts of a presigned URL but is none.";
+    BadSignature = "bad_signature" FORBIDDEN
+        "The signature is not the one that this request and this key's secret make.";
+    UnknownKey = "unknown_key" FORBIDDEN
+        "No token has this S3 access key id, or it has expired, or the server does not know its secret.";
+    ClockSkew = "clock_skew" FORBIDDEN
+        "The request was signed more than 15 minutes away from the server's time.";
+    Unauthorized = "unauthorized" UNAUTHORIZED
+        "The request has no token where one is needed, or not a good one. The text says which.";
     Forbidden = "forbidden" FORBIDDEN
         "This is not allowed for this caller, or for anyone.";
     NotFound = "not_found" NOT_FOUND
         "There is no such object: a miss. Below /-/: there is no such page.";
+    NoSuchNamespace = "no_such_namespace" NOT_FOUND
+        "S3 only: the bucket is no configured namespace.";
     MethodNotAllowed = "method_not_allowed" METHOD_NOT_ALLOWED
         "The method is not known, or not for this kind of path. The header Allow lists those that are.";
     Timeout = "timeout" REQUEST_TIMEOUT
         "The request did not arrive in the time given for it (header_timeout, body_timeout).";
     Conflict = "conflict" CONFLICT
         "The object was changed by someone else while the request was under way.";
+    LengthRequired = "length_required" LENGTH_REQUIRED
+        "S3 only: the body's length must be declared.";
     PreconditionFailed = "precondition_failed" PRECONDITION_FAILED
         "A condition of the request (If-Match, If-None-Match, Overwrite) does not hold. Nothing was changed.";
     TooLarge = "too_large" PAYLOAD_TOO_LARGE
@@ -121,6 +143,12 @@ impl Refusal {
         self.code
     }
 
+    /// Its text, and the header that belongs to it.
+    #[must_use]
+    pub fn into_parts(self) -> (Cow<'static, str>, Option<(HeaderName, HeaderValue)>) {
+        (self.text, self.header)
+    }
+
     /// The answer, with a plain text body of one line: `error: <code>: <text>`.
     #[must_use]
     pub fn into_response(self) -> Response {
@@ -138,7 +166,17 @@ impl Refusal {
 
 impl From<PathError> for Refusal {
     fn from(error: PathError) -> Self {
-        Self::new(ErrorCode::BadPath, error.to_string())
+        let code = match error {
+            PathError::NoSuchNamespace => ErrorCode::NoSuchNamespace,
+            PathError::NotAbsolute
+            | PathError::BadEscape(_)
+            | PathError::EncodedSlash
+            | PathError::NotUtf8
+            | PathError::EmptySegment
+            | PathError::Reserved
+            | PathError::Key(_) => ErrorCode::BadPath,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

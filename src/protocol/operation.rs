@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Uri};
 use crate::protocol::destination::{self, DestinationError};
 use crate::protocol::namespaces::Namespaces;
 use crate::protocol::path::{PathError, Target};
+use crate::protocol::s3::{self, Payload, S3Request};
 
 /// Which protocol a request speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +17,8 @@ pub enum Protocol {
     Plain,
     /// What only WebDAV has: OPTIONS, PROPFIND, MKCOL, COPY, MOVE, and DELETE of a collection.
     WebDav,
+    /// S3: signed with Signature V4, or with headers or parameters that only S3 has.
+    S3,
 }
 
 /// A request's method. Unknown ones are all [`MethodLabel::Other`], so that labels of metrics stay few.
@@ -29,6 +32,8 @@ pub enum MethodLabel {
     Put,
     /// DELETE.
     Delete,
+    /// POST, which only S3 has.
+    Post,
     /// OPTIONS.
     Options,
     /// PROPFIND.
@@ -70,12 +75,33 @@ pub struct Operation {
     pub target: Result<Target, PathError>,
     /// What the header `Destination` of a COPY or MOVE names.
     pub destination: Option<Box<Result<Target, DestinationError>>>,
+    /// What only S3's requests have.
+    pub s3: Option<Box<S3Request>>,
+}
+
+/// What the layers around the protocols found out about a request.
+#[derive(Debug, Default)]
+pub struct Admission {
+    /// Number of the request since the start of the server.
+    pub request_id: u64,
+    /// What the request's signature, if it has one, promises of the body.
+    pub payload: Payload,
 }
 
 impl Operation {
-    /// Reads method, path and headers. The query is ignored: no key of plain HTTP or WebDAV has one.
+    /// Reads method, path and headers. `s3_domain` is the domain whose subdomains are buckets. The query belongs to S3:
+    /// no key of plain HTTP or WebDAV has one.
     #[must_use]
-    pub fn parse(method: &Method, uri: &Uri, headers: &HeaderMap, namespaces: &Namespaces) -> Self {
+    pub fn parse(
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        namespaces: &Namespaces,
+        s3_domain: Option<&str>,
+    ) -> Self {
+        if s3::is_s3(uri, headers, s3_domain) {
+            return s3::read(method, uri, headers, namespaces, s3_domain);
+        }
         let method = MethodLabel::of(method);
         let target = match (method, uri.path()) {
             // RFC 9110, 9.3.7: `OPTIONS *` asks about the server as a whole.
@@ -83,7 +109,11 @@ impl Operation {
             (_, path) => Target::parse(path, namespaces),
         };
         let protocol = match method {
-            MethodLabel::Get | MethodLabel::Head | MethodLabel::Put | MethodLabel::Other => Protocol::Plain,
+            MethodLabel::Get
+            | MethodLabel::Head
+            | MethodLabel::Put
+            | MethodLabel::Post
+            | MethodLabel::Other => Protocol::Plain,
             MethodLabel::Delete => match target {
                 Ok(Target::Root | Target::Collection(_)) => Protocol::WebDav,
                 Ok(Target::Object(_)) | Err(_) => Protocol::Plain,
@@ -100,13 +130,13 @@ impl Operation {
             }
             _ => None,
         };
-        Self { protocol, method, access: method.access(), target, destination }
+        Self { protocol, method, access: method.access(), target, destination, s3: None }
     }
 }
 
 impl Protocol {
     /// Every protocol, for tables of metrics.
-    pub const ALL: &[Self] = &[Self::Plain, Self::WebDav];
+    pub const ALL: &[Self] = &[Self::Plain, Self::WebDav, Self::S3];
 
     /// The label in metrics and logs.
     #[must_use]
@@ -114,6 +144,7 @@ impl Protocol {
         match self {
             Self::Plain => "plain",
             Self::WebDav => "webdav",
+            Self::S3 => "s3",
         }
     }
 }
@@ -125,6 +156,7 @@ impl MethodLabel {
         Self::Head,
         Self::Put,
         Self::Delete,
+        Self::Post,
         Self::Options,
         Self::Propfind,
         Self::Mkcol,
@@ -141,6 +173,7 @@ impl MethodLabel {
             "HEAD" => Self::Head,
             "PUT" => Self::Put,
             "DELETE" => Self::Delete,
+            "POST" => Self::Post,
             "OPTIONS" => Self::Options,
             "PROPFIND" => Self::Propfind,
             "MKCOL" => Self::Mkcol,
@@ -158,6 +191,7 @@ impl MethodLabel {
             Self::Head => "HEAD",
             Self::Put => "PUT",
             Self::Delete => "DELETE",
+            Self::Post => "POST",
             Self::Options => "OPTIONS",
             Self::Propfind => "PROPFIND",
             Self::Mkcol => "MKCOL",
@@ -167,11 +201,11 @@ impl MethodLabel {
         }
     }
 
-    fn access(self) -> Access {
+    pub(super) fn access(self) -> Access {
         match self {
             Self::Get | Self::Head | Self::Options | Self::Propfind | Self::Other => Access::Read,
             // MKCOL stores nothing, but only who may write has a use for it.
-            Self::Put | Self::Mkcol | Self::Copy => Access::Write,
+            Self::Put | Self::Post | Self::Mkcol | Self::Copy => Access::Write,
             Self::Delete => Access::Delete,
             Self::Move => Access::WriteAndDelete,
         }
@@ -200,7 +234,7 @@ mod tests {
     fn parse(method: &str, path: &str) -> Operation {
         let namespaces = Namespaces::new(&Config::default());
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        Operation::parse(&method, &path.parse().unwrap(), &HeaderMap::new(), &namespaces)
+        Operation::parse(&method, &path.parse().unwrap(), &HeaderMap::new(), &namespaces, None)
     }
 
     #[test]

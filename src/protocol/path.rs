@@ -28,6 +28,15 @@ pub enum Target {
     Object(ObjectName),
 }
 
+/// What a first segment means that names no namespace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// The start of a key in the default namespace.
+    Default,
+    /// A bucket that does not exist.
+    Bucket,
+}
+
 /// All objects of a namespace whose keys start with a prefix.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Collection {
@@ -62,6 +71,11 @@ pub enum PathError {
     /// The server's own pages.
     #[error("/-/ and /metrics are the server's own pages: to store such a key, put its namespace in front")]
     Reserved,
+    /// S3's buckets are the namespaces, and this is none.
+    #[error(
+        "there is no such bucket: buckets are larder's namespaces, 'default' and those in its configuration"
+    )]
+    NoSuchNamespace,
     /// A rule for keys is broken.
     #[error(transparent)]
     Key(KeyError),
@@ -73,6 +87,18 @@ impl Target {
     /// # Errors
     /// The first rule of [`PathError`] that the path breaks.
     pub fn parse(raw: &str, namespaces: &Namespaces) -> Result<Self, PathError> {
+        Self::parse_in_style(raw, namespaces, Style::Default)
+    }
+
+    /// Reads an S3 path, whose first segment is a bucket: one that names no namespace is an error, not a key.
+    ///
+    /// # Errors
+    /// As [`Target::parse`], and [`PathError::NoSuchNamespace`].
+    pub fn parse_bucket_path(raw: &str, namespaces: &Namespaces) -> Result<Self, PathError> {
+        Self::parse_in_style(raw, namespaces, Style::Bucket)
+    }
+
+    fn parse_in_style(raw: &str, namespaces: &Namespaces, style: Style) -> Result<Self, PathError> {
         let raw = raw.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
         if raw.is_empty() {
             return Ok(Self::Root);
@@ -97,6 +123,7 @@ impl Target {
                 }));
             }
             (Some(namespace), Some(rest)) => (namespace, rest),
+            (None, _) if style == Style::Bucket => return Err(PathError::NoSuchNamespace),
             (None, _) if first == "-" || path == "metrics" => return Err(PathError::Reserved),
             (None, _) => (namespaces.default_namespace(), path),
         };

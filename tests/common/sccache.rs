@@ -33,42 +33,41 @@ pub struct Stats {
 }
 
 impl Sccache {
-    /// Starts a daemon that caches at `endpoint`, with its socket and its settings in `scratch`.
+    /// Starts a daemon that caches over WebDAV at `endpoint`, with its socket and its settings in `scratch`.
     /// Fails when the daemon refuses to start, as it does when the cache answers its probe with 4xx or 5xx.
     pub fn start(scratch: &Path, endpoint: &str, prefix: Option<&str>) -> Self {
-        let mut sccache = Self::at(scratch, endpoint);
-        if let Some(prefix) = prefix {
-            sccache.settings.push(("SCCACHE_WEBDAV_KEY_PREFIX".to_owned(), prefix.to_owned()));
-        }
-        tools::run(sccache.command(&tools::tool("sccache")).arg("--start-server"));
-        sccache
+        Self::start_with(scratch, &webdav(endpoint, prefix))
     }
 
-    /// As [`Sccache::start`], with an endpoint whose certificate a CA in the file `ca` has signed.
-    pub fn start_trusting(scratch: &Path, endpoint: &str, ca: &Path) -> Self {
-        let mut sccache = Self::at(scratch, endpoint);
-        sccache.settings.push(("SSL_CERT_FILE".to_owned(), text(ca)));
+    /// As [`Sccache::start`], with the variables that tell sccache its storage.
+    pub fn start_with(scratch: &Path, storage: &[(&str, &str)]) -> Self {
+        let sccache = Self::at(scratch, storage);
         tools::run(sccache.command(&tools::tool("sccache")).arg("--start-server"));
         sccache
     }
 
     /// What sccache says to its user when it refuses to start with this endpoint; fails when it starts.
     pub fn refusal(scratch: &Path, endpoint: &str) -> String {
-        let sccache = Self::at(scratch, endpoint);
+        Self::refusal_with(scratch, &webdav(endpoint, None))
+    }
+
+    /// As [`Sccache::refusal`], with the variables that tell sccache its storage.
+    pub fn refusal_with(scratch: &Path, storage: &[(&str, &str)]) -> String {
+        let sccache = Self::at(scratch, storage);
         let output = sccache.command(&tools::tool("sccache")).arg("--start-server").output().unwrap();
-        assert!(!output.status.success(), "sccache started with {endpoint}");
+        assert!(!output.status.success(), "sccache started with {storage:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
-    fn at(scratch: &Path, endpoint: &str) -> Self {
+    fn at(scratch: &Path, storage: &[(&str, &str)]) -> Self {
         std::fs::write(scratch.join("sccache.toml"), "").unwrap();
-        let settings = vec![
-            ("SCCACHE_WEBDAV_ENDPOINT".to_owned(), endpoint.to_owned()),
+        let mut settings = vec![
             ("SCCACHE_SERVER_UDS".to_owned(), text(&scratch.join("sccache.sock"))),
             ("SCCACHE_CONF".to_owned(), text(&scratch.join("sccache.toml"))),
             ("SCCACHE_ERROR_LOG".to_owned(), text(&scratch.join("sccache.log"))),
             ("SCCACHE_LOG".to_owned(), "error".to_owned()),
         ];
+        settings.extend(storage.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Self { scratch: scratch.to_owned(), settings }
     }
 
@@ -133,6 +132,11 @@ impl Drop for Sccache {
         }
         let _ = self.command(&tools::tool("sccache")).arg("--stop-server").output();
     }
+}
+
+fn webdav<'a>(endpoint: &'a str, prefix: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+    let prefix = prefix.map(|prefix| ("SCCACHE_WEBDAV_KEY_PREFIX", prefix));
+    [("SCCACHE_WEBDAV_ENDPOINT", endpoint)].into_iter().chain(prefix).collect()
 }
 
 fn text(path: &Path) -> String {

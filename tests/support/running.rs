@@ -116,7 +116,10 @@ impl Answer {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).await.expect("a connection"))
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        // Otherwise a body in a packet of its own waits for the head's acknowledgement.
+        stream.set_nodelay(true).expect("a socket's option");
+        Self::over(stream)
     }
 
     /// A client that speaks through `stream`.
@@ -158,12 +161,28 @@ impl Client {
         self.answer().await
     }
 
+    /// Reads the answer to a HEAD: its length is that of a body that does not come.
+    pub async fn head(&mut self) -> Answer {
+        tokio::time::timeout(PATIENCE, self.read_head()).await.expect("an answer in time")
+    }
+
     /// Reads one answer with its `Content-Length`.
     pub async fn answer(&mut self) -> Answer {
         tokio::time::timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")
     }
 
     async fn read_answer(&mut self) -> Answer {
+        let mut answer = self.read_head().await;
+        let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        while self.unread.len() < length {
+            assert!(self.more().await, "the body ended early");
+        }
+        let rest = self.unread.split_off(length);
+        answer.body = String::from_utf8_lossy(&std::mem::replace(&mut self.unread, rest)).into_owned();
+        answer
+    }
+
+    async fn read_head(&mut self) -> Answer {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at;
@@ -173,14 +192,7 @@ impl Client {
         let rest = self.unread.split_off(end + 4);
         let head = String::from_utf8(std::mem::replace(&mut self.unread, rest)).expect("a head is text");
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-        let mut answer = Answer { status, head, body: String::new() };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
-        while self.unread.len() < length {
-            assert!(self.more().await, "the body ended early");
-        }
-        let rest = self.unread.split_off(length);
-        answer.body = String::from_utf8_lossy(&std::mem::replace(&mut self.unread, rest)).into_owned();
-        answer
+        Answer { status, head, body: String::new() }
     }
 
     async fn more(&mut self) -> bool {

@@ -12,12 +12,13 @@ use http::request::Parts;
 use super::listing::{Listing, Members};
 use super::multistatus::{Kind, Row};
 use super::propfind_body;
-use crate::key::ObjectName;
+use crate::key::{Namespace, ObjectName};
 use crate::protocol::Context;
 use crate::protocol::body::Streamed;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::incoming::Incoming;
 use crate::protocol::path::{Collection, Target};
+use crate::protocol::visible::Visible;
 
 /// RFC 4918, 9.1: how a server says that it lists no whole trees.
 const FINITE_DEPTH: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
@@ -56,15 +57,18 @@ pub(in crate::protocol) async fn propfind(
     let row = Row { href: &href, name: &name, kind: Kind::Collection(date) };
     let mut listing = Listing::new(&row, asked, date);
     if with_members {
-        let collection = collection.unwrap_or_else(|| {
-            for namespace in context.namespaces.iter() {
+        let shows = |namespace: &Namespace| Visible::shows(&parts.extensions, namespace);
+        let collection = collection.or_else(|| {
+            for namespace in context.namespaces.iter().filter(|namespace| shows(namespace)) {
                 listing.push_collection(namespace.as_str());
             }
             // Keys of the default namespace are also found without its name.
-            let namespace = context.namespaces.default_namespace().clone();
-            Collection { namespace, prefix: String::new() }
+            let namespace = Some(context.namespaces.default_namespace()).filter(|default| shows(default))?;
+            Some(Collection { namespace: namespace.clone(), prefix: String::new() })
         });
-        listing.set_members(Members::new(context.cache.clone(), collection));
+        if let Some(collection) = collection {
+            listing.set_members(Members::new(context.cache.clone(), collection));
+        }
     }
     answer(listing).await
 }

@@ -1,4 +1,4 @@
-//! GET and HEAD: hit or miss, conditions, one range.
+//! Reading an object: hit or miss, conditions, one range. Shared by plain HTTP and S3.
 //!
 //! A miss is 404 at once. It must not change anything but the object's recency.
 
@@ -19,7 +19,7 @@ use crate::protocol::handoff::{FileQueue, MAX_STAND_IN};
 use crate::protocol::range::{self, Wanted};
 use crate::protocol::{Context, validators};
 
-pub(in crate::protocol) async fn get(
+pub(super) async fn get(
     context: &Context,
     name: ObjectName,
     headers: &HeaderMap,
@@ -42,7 +42,7 @@ pub(in crate::protocol) async fn get(
     answer
 }
 
-pub(in crate::protocol) async fn head(
+pub(super) async fn head(
     context: &Context,
     name: ObjectName,
     headers: &HeaderMap,

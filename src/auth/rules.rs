@@ -1,0 +1,78 @@
+//! The rules in force: every token by its secret's digest and by its name, and what holds without one.
+//!
+//! Made once from a configuration and never changed; new rules take the place of the old.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::credentials::Credentials;
+use super::principal::Token;
+use super::sigv4::DerivedKeys;
+use super::{Principal, Rejected, S3Key};
+use crate::config::{Anonymous, Config, Secret, SecretDigest, TokenName};
+
+pub(super) struct Rules {
+    pub(super) anonymous: Option<Anonymous>,
+    pub(super) by_name: BTreeMap<TokenName, Known>,
+    /// Two digests are compared in constant time, and the table's hash of them is keyed: time tells nothing.
+    by_digest: HashMap<SecretDigest, Arc<Token>>,
+    pub(super) derived_keys: DerivedKeys,
+}
+
+/// A token, and what is known of its secret.
+#[derive(PartialEq, Eq)]
+pub(super) struct Known {
+    token: Arc<Token>,
+    digest: Option<SecretDigest>,
+    secret: Option<Arc<Secret>>,
+}
+
+impl Rules {
+    pub(super) fn new(config: &Config) -> Self {
+        let mut rules = Self {
+            anonymous: config.anonymous,
+            by_name: BTreeMap::new(),
+            by_digest: HashMap::new(),
+            derived_keys: DerivedKeys::default(),
+        };
+        for (name, settings) in &config.tokens {
+            let token = Arc::new(Token::new(name, settings));
+            let (digest, secret) = (settings.digest(), settings.secret.clone());
+            if let Some(digest) = digest {
+                rules.by_digest.insert(digest, Arc::clone(&token));
+            }
+            rules.by_name.insert(name.clone(), Known { token, digest, secret });
+        }
+        rules
+    }
+
+    /// Everyone may do everything: nothing is configured.
+    pub(super) fn is_open(&self) -> bool {
+        self.anonymous.is_none() && self.by_name.is_empty()
+    }
+
+    pub(super) fn unsigned(&self) -> Result<Principal, Rejected> {
+        match self.anonymous {
+            Some(rights) => Ok(Principal::Anonymous(rights)),
+            None if self.is_open() => Ok(Principal::Local),
+            None => Err(Rejected::Missing),
+        }
+    }
+
+    pub(super) fn token(&self, credentials: &Credentials, now: SystemTime) -> Result<Principal, Rejected> {
+        match self.by_digest.get(&credentials.digest) {
+            None if self.by_name.is_empty() => Err(Rejected::NoTokens),
+            None => Err(Rejected::Unknown),
+            Some(token) if token.has_expired(now) => Err(Rejected::Expired(token.name().clone())),
+            Some(token) => Ok(Principal::Token(Arc::clone(token))),
+        }
+    }
+
+    pub(super) fn s3_key(&self, access_key_id: &str, now: SystemTime) -> Option<S3Key> {
+        let Known { token, secret, .. } = self.by_name.get(access_key_id)?;
+        let secret = Arc::clone(secret.as_ref()?);
+        let usable = !token.has_expired(now);
+        usable.then(|| S3Key { principal: Principal::Token(Arc::clone(token)), secret })
+    }
+}

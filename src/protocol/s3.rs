@@ -1,0 +1,118 @@
+//! S3: the calls that sccache's S3 backend makes, and those with which everyday tools look into a bucket.
+//!
+//! A bucket is a namespace. Reading and writing single objects goes straight to the cache (`objects`); everything
+//! else goes through the `s3s` crate, which owns the operations' routing, types and XML (`service`). Signatures are
+//! verified before anything comes here; what is left of them is the [`Payload`] that they promise.
+//!
+//! Must not know who is asking, plain HTTP's or WebDAV's ways of saying things, or connections.
+
+mod checksums;
+mod chunked;
+mod copying;
+mod error;
+mod listing;
+mod objects;
+mod payload;
+mod request;
+mod service;
+mod uploads;
+mod verified;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::StatusCode;
+use http::request::Parts;
+use s3s::{S3Error, S3ErrorCode};
+
+pub use chunked::{ChunkError, Decoder};
+pub use error::code;
+pub(super) use error::refuse;
+pub use payload::{Payload, PayloadForm};
+pub use request::{S3Request, is_s3, read};
+pub(super) use service::Service;
+pub(super) use uploads::expire;
+
+use crate::protocol::Context;
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::incoming::Incoming;
+use crate::protocol::operation::{Admission, MethodLabel, Operation};
+use crate::protocol::path::{PathError, Target};
+use crate::sigv4::Query;
+
+/// Carries out an S3 request. Whatever goes wrong is an answer in S3's form.
+pub(super) async fn handle(
+    context: &Context,
+    service: &Service,
+    operation: Operation,
+    admission: Admission,
+    parts: &Parts,
+    incoming: &mut Incoming,
+) -> Response {
+    let request_id = admission.request_id;
+    match dispatch(context, service, operation, admission, parts, incoming).await {
+        Ok(response) => error::with_request_id(response, request_id),
+        Err(failure) => error::respond(failure, request_id),
+    }
+}
+
+async fn dispatch(
+    context: &Context,
+    service: &Service,
+    operation: Operation,
+    admission: Admission,
+    parts: &Parts,
+    incoming: &mut Incoming,
+) -> Result<Response, S3Error> {
+    let method = operation.method;
+    let target = match operation.target {
+        Ok(target) => target,
+        Err(PathError::NoSuchNamespace) if method == MethodLabel::Put && is_bucket_path(parts.uri.path()) => {
+            let text =
+                "buckets are larder's namespaces: have one added to its configuration, [namespaces.NAME]";
+            return Err(S3Error::with_message(S3ErrorCode::AccessDenied, text));
+        }
+        Err(other) => return Err(Refusal::from(other).into()),
+    };
+    let no_query = Query::default();
+    let query = operation.s3.as_ref().map_or(Ok(&no_query), |s3| s3.query())?;
+    let headers = &parts.headers;
+    if let Target::Object(name) = target.clone() {
+        if objects::are_asked_for(method, query, headers) {
+            let answered = match method {
+                MethodLabel::Get => objects::get(context, name, query, headers, &parts.extensions).await,
+                MethodLabel::Head => objects::head(context, name, query, headers).await,
+                MethodLabel::Put => objects::put(context, name, headers, admission.payload, incoming).await,
+                _ => objects::delete(context, name, headers).await,
+            };
+            return Ok(answered?);
+        }
+        if uploads::is_part(method, query, headers) {
+            return uploads::put_part(context, name, query, headers, admission.payload, incoming).await;
+        }
+    }
+    if matches!(&target, Target::Collection(collection) if !collection.prefix.is_empty()) {
+        return directory(method);
+    }
+    service.call(&target, query, parts, admission.payload, incoming).await
+}
+
+/// Answers for a key that ends in a slash, which some tools use as a mark for a directory. There can be none: keys
+/// have no empty segment here, and directories are there as soon as something is in them.
+fn directory(method: MethodLabel) -> Result<Response, S3Error> {
+    match method {
+        MethodLabel::Get | MethodLabel::Head => Err(S3ErrorCode::NoSuchKey.into()),
+        MethodLabel::Delete => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            Ok(response)
+        }
+        _ => {
+            let text = "a key cannot end in '/': there is nothing to create, directories are there with what is in them";
+            Err(Refusal::new(ErrorCode::BadPath, text).into())
+        }
+    }
+}
+
+fn is_bucket_path(path: &str) -> bool {
+    path.trim_matches('/').split('/').count() == 1
+}

@@ -1,0 +1,129 @@
+//! CopyObject and DeleteObjects: operations on objects that are already there.
+//!
+//! Must not know how they are routed or who may.
+
+use http::HeaderMap;
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectsInput, DeleteObjectsOutput,
+    DeletedObject, Error, ObjectIdentifier, Timestamp,
+};
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+use super::listing::etag;
+use super::service::namespace;
+use crate::key::{Namespace, ObjectKey, ObjectName};
+use crate::object::{ObjectInfo, Precondition};
+use crate::protocol::Context;
+use crate::protocol::conditions::{self, Failed, ReadOutcome};
+use crate::protocol::error::Refusal;
+use crate::protocol::path::PathError;
+
+/// Most keys of one DeleteObjects, as with S3.
+const MAX_KEYS: usize = 1000;
+
+/// The conditions on a copy's source, under the names that reads have for them.
+const SOURCE_CONDITIONS: &[(&str, &str)] = &[
+    ("x-amz-copy-source-if-match", "if-match"),
+    ("x-amz-copy-source-if-none-match", "if-none-match"),
+    ("x-amz-copy-source-if-modified-since", "if-modified-since"),
+    ("x-amz-copy-source-if-unmodified-since", "if-unmodified-since"),
+];
+
+pub(super) async fn copy_object(
+    context: &Context,
+    to: ObjectName,
+    input: &CopyObjectInput,
+    headers: &HeaderMap,
+) -> S3Result<CopyObjectOutput> {
+    let from = source_name(context, &input.copy_source)?;
+    let source = context.cache.head(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
+    check_source(headers, &source)?;
+    let precondition = if conditions::concern_writes(headers) {
+        let current = context.cache.head(&to).await.map_err(Refusal::from)?;
+        conditions::for_write(headers, current.as_ref())
+            .map_err(|Failed| S3Error::new(S3ErrorCode::PreconditionFailed))?
+    } else {
+        Precondition::None
+    };
+    let stored = context.cache.copy(&from, to, precondition).await.map_err(Refusal::from)?;
+    let info = stored.ok_or(S3ErrorCode::NoSuchKey)?.info;
+    let result = CopyObjectResult {
+        e_tag: Some(etag(info.etag)),
+        last_modified: Some(Timestamp::from(info.modified())),
+        ..CopyObjectResult::default()
+    };
+    Ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })
+}
+
+pub(super) async fn delete_objects(
+    context: &Context,
+    input: DeleteObjectsInput,
+) -> S3Result<DeleteObjectsOutput> {
+    let namespace = namespace(context, &input.bucket)?;
+    if input.delete.objects.is_empty() || input.delete.objects.len() > MAX_KEYS {
+        let text = "DeleteObjects takes 1 to 1000 keys";
+        return Err(S3Error::with_message(S3ErrorCode::MalformedXML, text));
+    }
+    let is_quiet = input.delete.quiet == Some(true);
+    let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+    for object in input.delete.objects {
+        let key = object.key.clone();
+        match delete(context, &namespace, object).await {
+            Ok(()) if is_quiet => {}
+            Ok(()) => deleted.push(DeletedObject { key: Some(key), ..DeletedObject::default() }),
+            Err(error) => errors.push(Error {
+                key: Some(key),
+                code: Some(error.code().as_str().to_owned()),
+                message: error.message().map(str::to_owned),
+                ..Error::default()
+            }),
+        }
+    }
+    Ok(DeleteObjectsOutput { deleted: Some(deleted), errors: Some(errors), ..DeleteObjectsOutput::default() })
+}
+
+async fn delete(context: &Context, namespace: &Namespace, object: ObjectIdentifier) -> S3Result<()> {
+    if object.version_id.is_some_and(|version| version != "null") {
+        return Err(not_implemented("objects have no versions here"));
+    }
+    if object.e_tag.is_some() || object.last_modified_time.is_some() || object.size.is_some() {
+        return Err(not_implemented("conditions inside DeleteObjects: use DeleteObject with If-Match"));
+    }
+    let key = ObjectKey::new(&object.key).map_err(|error| Refusal::from(PathError::from(error)))?;
+    let name = ObjectName { namespace: namespace.clone(), key };
+    context.cache.delete(&name, Precondition::None).await.map_err(Refusal::from)?;
+    Ok(())
+}
+
+/// The object that is to be copied.
+pub(super) fn source_name(context: &Context, source: &CopySource) -> S3Result<ObjectName> {
+    let CopySource::Bucket { bucket, key, version_id } = source else {
+        return Err(not_implemented("only a bucket and a key can be copied from"));
+    };
+    if version_id.as_deref().is_some_and(|version| version != "null") {
+        return Err(not_implemented("objects have no versions here"));
+    }
+    let key = ObjectKey::new(key).map_err(|error| Refusal::from(PathError::from(error)))?;
+    Ok(ObjectName { namespace: namespace(context, bucket)?, key })
+}
+
+/// The conditions on the source are those of a read, but what a read answers with 304 fails a copy.
+pub(super) fn check_source(headers: &HeaderMap, source: &ObjectInfo) -> S3Result<()> {
+    let mut asked = HeaderMap::new();
+    for (name, condition) in SOURCE_CONDITIONS {
+        if let Some(value) = headers.get(*name) {
+            asked.insert(*condition, value.clone());
+        }
+    }
+    match conditions::for_read(&asked, source) {
+        ReadOutcome::Proceed => Ok(()),
+        ReadOutcome::NotModified | ReadOutcome::Failed => {
+            let text = "the source is another version than the request asks for";
+            Err(S3Error::with_message(S3ErrorCode::PreconditionFailed, text))
+        }
+    }
+}
+
+fn not_implemented(text: &'static str) -> S3Error {
+    S3Error::with_message(S3ErrorCode::NotImplemented, text)
+}

@@ -1,0 +1,193 @@
+//! Multipart uploads: parts are objects of a namespace that no path can name, put together when the upload is
+//! completed.
+//!
+//! As objects they survive a restart, count into the capacity, and can be evicted, upon which completing fails and
+//! the client starts anew. An upload and its parts are gone a day after it was begun. Must not know how a part's
+//! bytes are verified.
+
+mod copied;
+mod expiry;
+mod listings;
+mod stored;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::HeaderMap;
+use s3s::dto::{
+    AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
+    CreateMultipartUploadOutput,
+};
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+pub(super) use copied::copy_part;
+pub(in crate::protocol) use expiry::expire;
+pub(super) use listings::{list, list_parts};
+
+use super::checksums::{Checksums, Subject};
+use super::listing::etag;
+use super::payload::Payload;
+use super::verified::Verified;
+use crate::cache::{Object, PutOptions};
+use crate::key::ObjectName;
+use crate::object::Precondition;
+use crate::protocol::conditions::{self, Failed};
+use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::incoming::Incoming;
+use crate::protocol::operation::MethodLabel;
+use crate::protocol::{Context, validators, write};
+use crate::sigv4::Query;
+use stored::StoredUpload;
+
+/// True for UploadPart.
+pub(super) fn is_part(method: MethodLabel, query: &Query, headers: &HeaderMap) -> bool {
+    method == MethodLabel::Put
+        && query.has("uploadId")
+        && query.has("partNumber")
+        && !headers.contains_key("x-amz-copy-source")
+}
+
+pub(super) async fn create(context: &Context, name: ObjectName) -> S3Result<CreateMultipartUploadOutput> {
+    let upload = StoredUpload::begin(context, &name).await?;
+    Ok(CreateMultipartUploadOutput {
+        bucket: Some(name.namespace.to_string()),
+        key: Some(name.key.to_string()),
+        upload_id: Some(upload.id().to_owned()),
+        ..CreateMultipartUploadOutput::default()
+    })
+}
+
+pub(super) async fn put_part(
+    context: &Context,
+    name: ObjectName,
+    query: &Query,
+    headers: &HeaderMap,
+    payload: Payload,
+    incoming: &mut Incoming,
+) -> S3Result<Response> {
+    let number = query.get("partNumber").and_then(|text| text.parse().ok());
+    let number = number.ok_or_else(bad_part_number)?;
+    let mut body = Verified::new(incoming, headers, payload, Subject::Body)?;
+    let upload = StoredUpload::find(context, &name, query.get("uploadId").unwrap_or_default()).await?;
+    let limit = context.namespaces.max_object_size(&name.namespace);
+    let part = upload.part(number)?;
+    let stored = write::store(context, part, Precondition::None, limit, &mut body).await?;
+    let mut response = Response::new(Body::empty());
+    validators::set(response.headers_mut(), &stored.info);
+    Ok(response)
+}
+
+pub(super) async fn complete(
+    context: &Context,
+    name: ObjectName,
+    input: CompleteMultipartUploadInput,
+    headers: &HeaderMap,
+) -> S3Result<CompleteMultipartUploadOutput> {
+    let upload = StoredUpload::find(context, &name, &input.upload_id).await?;
+    let parts = input.multipart_upload.and_then(|list| list.parts).unwrap_or_default();
+    let parts = wanted_parts(context, &upload, &parts).await?;
+    let length: u64 = parts.iter().map(|(_, length)| length).sum();
+    if input.mpu_object_size.is_some_and(|claimed| u64::try_from(claimed) != Ok(length)) {
+        let text =
+            format!("the parts have {length} bytes together, which is not the x-amz-mp-object-size sent");
+        return Err(S3Error::with_message(S3ErrorCode::InvalidRequest, text));
+    }
+    let checksums = Checksums::promised(headers, Subject::Object)?;
+    let precondition = if conditions::concern_writes(headers) {
+        let current = context.cache.head(&name).await.map_err(Refusal::from)?;
+        conditions::for_write(headers, current.as_ref())
+            .map_err(|Failed| S3Error::new(S3ErrorCode::PreconditionFailed))?
+    } else {
+        Precondition::None
+    };
+    let bucket = name.namespace.to_string();
+    let key = name.key.to_string();
+    let info = put_together(context, name, parts, precondition, checksums).await?;
+    upload.remove(context).await?;
+    Ok(CompleteMultipartUploadOutput {
+        location: Some(format!("/{bucket}/{key}")),
+        bucket: Some(bucket),
+        key: Some(key),
+        e_tag: Some(info),
+        ..CompleteMultipartUploadOutput::default()
+    })
+}
+
+pub(super) async fn abort(
+    context: &Context,
+    name: &ObjectName,
+    id: &str,
+) -> S3Result<AbortMultipartUploadOutput> {
+    StoredUpload::find(context, name, id).await?.remove(context).await?;
+    Ok(AbortMultipartUploadOutput::default())
+}
+
+/// The parts that a completion names, in order, each with its length.
+async fn wanted_parts(
+    context: &Context,
+    upload: &StoredUpload,
+    named: &[CompletedPart],
+) -> S3Result<Vec<(ObjectName, u64)>> {
+    if named.is_empty() {
+        let text = "the list of parts is empty: an upload has at least one";
+        return Err(S3Error::with_message(S3ErrorCode::MalformedXML, text));
+    }
+    let mut last = 0;
+    let mut parts = Vec::with_capacity(named.len());
+    for part in named {
+        let number = part.part_number.unwrap_or_default();
+        if number <= last {
+            return Err(S3Error::new(S3ErrorCode::InvalidPartOrder));
+        }
+        last = number;
+        let part_name = upload.part(u32::try_from(number).map_err(|_| invalid_part(number))?)?;
+        let info = context.cache.head(&part_name).await.map_err(Refusal::from)?;
+        let info = info.ok_or_else(|| invalid_part(number))?;
+        if part.e_tag.as_ref().is_some_and(|claimed| *claimed != etag(info.etag)) {
+            return Err(invalid_part(number));
+        }
+        parts.push((part_name, info.length));
+    }
+    Ok(parts)
+}
+
+async fn put_together(
+    context: &Context,
+    name: ObjectName,
+    parts: Vec<(ObjectName, u64)>,
+    precondition: Precondition,
+    mut checksums: Checksums,
+) -> S3Result<s3s::dto::ETag> {
+    let options = PutOptions {
+        declared_length: Some(parts.iter().map(|(_, length)| length).sum()),
+        precondition,
+        max_length: Some(context.namespaces.max_object_size(&name.namespace)),
+    };
+    let mut whole = context.cache.begin_put(name, options).await.map_err(Refusal::from)?;
+    for (number, (part, length)) in (1..).zip(parts) {
+        let object = context.cache.get(&part).await.map_err(Refusal::from)?;
+        let object: Object = object.ok_or_else(|| invalid_part(number))?;
+        let mut body = object.into_body(0..length);
+        while let Some(chunk) = body.next_chunk().await.map_err(Refusal::from)? {
+            checksums.update(&chunk);
+            whole.write(chunk).await.map_err(Refusal::from)?;
+        }
+    }
+    checksums.finish(&[])?;
+    Ok(etag(whole.commit().await.map_err(Refusal::from)?.info.etag))
+}
+
+fn invalid_part(number: i32) -> S3Error {
+    S3Error::with_message(
+        S3ErrorCode::InvalidPart,
+        format!("part {number} is not there, or it is another one than its ETag says: upload it again"),
+    )
+}
+
+fn bad_part_number() -> S3Error {
+    S3Error::with_message(S3ErrorCode::InvalidArgument, "a part number is one from 1 to 10000")
+}
+
+/// A refusal for what an upload's own objects cannot be named by.
+fn bad_upload_id() -> Refusal {
+    Refusal::new(ErrorCode::BadHeader, "the uploadId is none that this server gave")
+}
