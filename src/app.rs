@@ -54,7 +54,7 @@ async fn expire_uploads(protocols: &Protocols) -> Infallible {
         match protocols.expire_uploads(SystemTime::now()).await {
             Ok(0) => {}
             Ok(objects) => {
-                tracing::info!(objects, "removed what was left of multipart uploads over a day old")
+                tracing::info!(objects, "removed what was left of multipart uploads over a day old");
             }
             Err(error) => tracing::warn!(%error, "looking for abandoned multipart uploads failed"),
         }

@@ -20,6 +20,7 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("For sccache over WebDAV (the default)"),
         )
+        .arg(Arg::new("s3").long("s3").action(ArgAction::SetTrue).help("For sccache over S3"))
         .arg(Arg::new("ccache").long("ccache").action(ArgAction::SetTrue).help("For ccache"))
         .arg(Arg::new("url").long("url").value_name("URL").help(
             "Where clients reach the server, as in http://cache.lan:4227 [default: from the setting listen]",
@@ -46,17 +47,31 @@ pub(super) fn run(matches: &ArgMatches, input: &Input) -> Result<(), CliError> {
         }
     };
     let namespace = matches.get_one::<String>("namespace").map(|name| checked_namespace(name)).transpose()?;
-    let ccache = matches.get_flag("ccache");
-    let sccache = matches.get_flag("webdav") || !ccache;
+    let (ccache, s3) = (matches.get_flag("ccache"), matches.get_flag("s3"));
+    let webdav = matches.get_flag("webdav") || !(ccache || s3);
+    if webdav && s3 {
+        return Err(CliError::Argument {
+            flag: "--s3",
+            message: "together with --webdav: sccache speaks one of them".to_owned(),
+        });
+    }
     let mut variables = Vec::new();
-    if sccache {
+    if webdav {
         variables.extend(hints::sccache(&url, namespace.as_ref()));
+    }
+    if s3 {
+        variables.extend(hints::sccache_by_s3(&url, namespace.as_ref()));
+        let _ = writeln!(
+            io::stderr(),
+            "# And the key pair: AWS_ACCESS_KEY_ID is a token's name, AWS_SECRET_ACCESS_KEY its secret (larder token \
+             new --s3). Where nobody needs one: SCCACHE_S3_NO_CREDENTIALS=true"
+        );
     }
     if ccache {
         variables.extend(hints::ccache(&url, namespace.as_ref()));
     }
     print(&hints::exports(&variables))?;
-    if sccache {
+    if webdav || s3 {
         // Its daemon reads the endpoint once, when it starts.
         let _ =
             writeln!(io::stderr(), "# A running sccache keeps its old settings until: sccache --stop-server");

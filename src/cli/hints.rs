@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::config::Config;
-use crate::key::Namespace;
+use crate::key::{DEFAULT_NAMESPACE, Namespace};
 
 /// What a server speaks on its port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +35,20 @@ impl fmt::Display for Scheme {
 pub(super) fn sccache(url: &str, namespace: Option<&Namespace>) -> Vec<(&'static str, String)> {
     vec![
         ("SCCACHE_WEBDAV_ENDPOINT", endpoint(url, namespace)),
+        ("RUSTC_WRAPPER", "sccache".to_owned()),
+        ("CARGO_INCREMENTAL", "0".to_owned()),
+    ]
+}
+
+/// The variables for sccache over S3, but for the key pair. Any region will do.
+pub(super) fn sccache_by_s3(url: &str, namespace: Option<&Namespace>) -> Vec<(&'static str, String)> {
+    let bucket = namespace.map_or(DEFAULT_NAMESPACE, Namespace::as_str).to_owned();
+    let is_tls = url.starts_with("https://");
+    vec![
+        ("SCCACHE_BUCKET", bucket),
+        ("SCCACHE_ENDPOINT", url.trim_end_matches('/').to_owned()),
+        ("SCCACHE_REGION", "auto".to_owned()),
+        ("SCCACHE_S3_USE_SSL", is_tls.to_string()),
         ("RUSTC_WRAPPER", "sccache".to_owned()),
         ("CARGO_INCREMENTAL", "0".to_owned()),
     ]
