@@ -16,6 +16,7 @@ use crate::http::Site;
 use crate::metrics::Metrics;
 use crate::protocol::Protocols;
 use crate::server::{Limits, Server};
+use crate::tls::{self, Tls};
 
 /// Why the server could not be put together or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum AppError {
     /// The store could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Unusable),
     /// The store could not be brought to disk at the end.
     #[error("closing the store failed, the last writes may be lost: {0}")]
     Close(#[source] io::Error),
@@ -62,9 +66,10 @@ impl App {
     /// then loads while the server already answers.
     ///
     /// # Errors
-    /// [`AppError::Metrics`], [`AppError::Open`].
+    /// [`AppError::Metrics`], [`AppError::Open`], [`AppError::Tls`].
     pub fn build(config: &Config) -> Result<Self, AppError> {
         let metrics = Metrics::new()?;
+        let tls = config.tls().map(Tls::open).transpose()?;
         let cache = Cache::open(CacheOptions::from(config), metrics.clone())?;
         let protocols = Protocols::new(cache.clone(), config, metrics.clone());
         let policy = Policy::new(config);
@@ -76,7 +81,7 @@ impl App {
             idle_timeout: config.idle_timeout,
             drain_timeout: config.drain_timeout,
         };
-        let server = Server::new(site.clone(), limits, metrics.clone());
+        let server = Server::new(site.clone(), limits, metrics.clone(), tls);
         Ok(Self { cache, metrics, policy, protocols, site, server })
     }
 

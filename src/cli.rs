@@ -167,6 +167,9 @@ fn input(matches: &ArgMatches, vars: impl Iterator<Item = (OsString, OsString)>)
 
 fn check(input: &Input) -> Result<(), CliError> {
     let loaded = input.load_for_serving()?;
+    for warning in loaded.config.tls_warnings() {
+        let _ = writeln!(io::stderr(), "larder: warning: {warning}");
+    }
     print(&format!("# The configuration is good. It is:\n{}", loaded.to_toml()))
 }
 

@@ -19,6 +19,7 @@ mod quantity;
 mod rules;
 mod secret;
 mod show;
+mod tls;
 mod token_secrets;
 mod tokens;
 mod value;
@@ -106,6 +107,14 @@ pub struct Config {
     /// What callers without credentials may do; `None` means nothing where there are tokens, and everything
     /// where there are none: then the server listens on loopback only.
     pub anonymous: Option<Anonymous>,
+    /// PEM file with the server's certificate; with it `listen` speaks TLS only.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    pub tls_key: Option<PathBuf>,
+    /// PEM file with the CAs of clients' certificates; `None`: clients are not asked for one.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients must show a certificate.
+    pub tls_require_client_cert: bool,
     /// The domain whose subdomains are S3 buckets; without one buckets stand in the path.
     pub s3_domain: Option<String>,
     /// How log lines are written.
@@ -147,6 +156,10 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(30),
             anonymous: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_require_client_cert: false,
             s3_domain: None,
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),

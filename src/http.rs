@@ -37,16 +37,19 @@ use crate::cache::Cache;
 use crate::metrics::Metrics;
 use crate::protocol::Protocols;
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::tls::ClientCertificate;
 use labels::Labels;
 use record::Record;
 
 /// Where a request came from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Caller {
     /// Address of the other end.
     pub peer: SocketAddr,
     /// The connection is above the limit: it is there to be told so, and for the pages that must always answer.
     pub surplus: bool,
+    /// The certificate that the other end showed and the handshake verified. Absent over plain TCP too.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// Everything a request can reach; clones share it.
@@ -83,9 +86,9 @@ impl Site {
     where
         B: http_body::Body<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
     {
-        let mut record = Record::begin(&self.0, &request, caller);
+        let mut record = Record::begin(&self.0, &request, &caller);
         let request = request.map(|body| upload::counted(body, &record));
-        let mut response = match panics::catch(self.route(request, caller, &mut record)).await {
+        let mut response = match panics::catch(self.route(request, &caller, &mut record)).await {
             Ok(response) => response,
             Err(panic) => {
                 tracing::error!(request = record.id(), panic, "a request panicked, its client got a 500");
@@ -101,7 +104,7 @@ impl Site {
         response.map(|body| Answer::new(body, record))
     }
 
-    async fn route(&self, request: Request<Body>, caller: Caller, record: &mut Record) -> Response<Body> {
+    async fn route(&self, request: Request<Body>, caller: &Caller, record: &mut Record) -> Response<Body> {
         let own_page = admin::owns(request.uri().path());
         if caller.surplus && !own_page && !overload::is_exempt(&request) {
             self.0.labels.refused_connections.inc();

@@ -3,7 +3,7 @@
 //! The way of a request is the order of these modules; imports only ever point down this list, and
 //! `tests/tidy.rs` holds that:
 //! `server` → `http` → `auth` → `protocol` → `cache` → `index` → `blobs`, with the leaves
-//! `config`, `metrics`, `key` and `object` open to all. `app` puts them together; `cli` is what a person types.
+//! `config`, `metrics`, `key`, `object` and `tls` open to all. `app` puts them together; `cli` is what a person types.
 
 pub mod app;
 pub mod auth;
@@ -20,3 +20,4 @@ pub mod object;
 pub mod protocol;
 pub mod server;
 pub mod sigv4;
+pub mod tls;

@@ -1,15 +1,21 @@
 //! Sockets: binds, accepts, holds the connection limit, and drains at the end.
 //!
-//! One task accepts; each connection is a task of its own (`connection`), which speaks HTTP/1.1 through hyper
-//! and watches its client's pace. It knows nothing of what a request means: that is `http`'s.
+//! One task accepts; each connection is a task of its own (`connection`), which speaks TLS where it is configured and HTTP
+//! through hyper, and watches its client's pace. It knows nothing of what a request means: that is `http`'s.
 
 mod body;
 mod connection;
+mod decrypted;
 mod drain;
+mod handshake;
+mod heads;
+mod http1;
+mod http2;
 mod open_files;
 mod pace;
 mod stream;
 mod watch;
+mod watchdog;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
@@ -20,6 +26,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::http::{Caller, RAW_REFUSAL, Site};
 use crate::metrics::Metrics;
+use crate::tls::Tls;
 use connection::Connection;
 use drain::{Drain, Stage};
 
@@ -81,18 +88,19 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     })
 }
 
-/// Serves a [`Site`] over TCP.
+/// Serves a [`Site`] over TCP, or over TLS.
 pub struct Server {
     site: Site,
     limits: Limits,
     metrics: Metrics,
+    tls: Option<Tls>,
 }
 
 impl Server {
-    /// A server of `site`.
+    /// A server of `site`. With `tls` it speaks nothing else.
     #[must_use]
-    pub fn new(site: Site, limits: Limits, metrics: Metrics) -> Self {
-        Self { site, limits, metrics }
+    pub fn new(site: Site, limits: Limits, metrics: Metrics, tls: Option<Tls>) -> Self {
+        Self { site, limits, metrics, tls }
     }
 
     /// Serves `listener` until `shutdown` completes, then closes it and lets the requests under way finish, for
@@ -101,6 +109,7 @@ impl Server {
         let wanted = self.limits.max_connections + SURPLUS_CONNECTIONS + OTHER_DESCRIPTORS;
         open_files::raise_limit(wanted);
         let drain = Drain::default();
+        let following = self.tls.clone().map(|tls| tokio::spawn(tls.follow_files()));
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
@@ -116,6 +125,9 @@ impl Server {
             }
         }
         drop(listener);
+        if let Some(following) = following {
+            following.abort();
+        }
         tracing::info!(connections = drain.open(), "shutting down, requests under way may finish");
         drain.enter(Stage::Finishing);
         if tokio::time::timeout(self.limits.drain_timeout, drain.emptied()).await.is_err() {
@@ -129,7 +141,10 @@ impl Server {
         let open = drain.open();
         if open >= self.limits.max_connections + SURPLUS_CONNECTIONS {
             self.metrics.refused.with_label_values(&["connections"]).inc();
-            if let Err(error) = refuse(stream) {
+            // Over TLS a refusal would take a handshake, which is what there is no room for.
+            if self.tls.is_none()
+                && let Err(error) = refuse(stream, RAW_REFUSAL)
+            {
                 tracing::debug!(%error, %peer, "a connection was refused and did not hear why");
             }
             return;
@@ -138,15 +153,20 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, %peer, "TCP_NODELAY could not be set");
         }
-        let caller = Caller { peer, surplus: open >= self.limits.max_connections };
-        let entry = drain.join(&self.metrics.connections);
-        let connection = Connection::new(stream, self.site.clone(), caller, &self.limits, entry);
+        let connection = Connection {
+            stream,
+            site: self.site.clone(),
+            caller: Caller { peer, surplus: open >= self.limits.max_connections, certificate: None },
+            limits: self.limits,
+            entry: drain.join(&self.metrics.connections),
+            tls: self.tls.as_ref().map(Tls::current),
+        };
         tokio::spawn(connection.run());
     }
 }
 
-/// Writes the refusal and closes, without waiting for anything.
-fn refuse(stream: TcpStream) -> io::Result<()> {
+/// Writes an answer that nobody asked for and closes, without waiting for anything.
+fn refuse(stream: TcpStream, answer: &[u8]) -> io::Result<()> {
     let mut stream = stream.into_std()?;
     // Closing with unread bytes resets the connection, and the client may never see the refusal.
     let mut unread = [0; 8 << 10];
@@ -155,6 +175,6 @@ fn refuse(stream: TcpStream) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         Err(error) => return Err(error),
     }
-    stream.write_all(RAW_REFUSAL)?;
+    stream.write_all(answer)?;
     stream.shutdown(Shutdown::Write)
 }

@@ -174,7 +174,7 @@ fn app(data: &tempfile::TempDir) -> App {
 
 /// Status of an OPTIONS, which touches no disk, and how long it took on the runtime's clock.
 async fn ask(app: &App, peer: &str, secret: Option<&str>) -> (StatusCode, Duration) {
-    let caller = Caller { peer: peer.parse().unwrap(), surplus: false };
+    let caller = Caller { peer: peer.parse().unwrap(), surplus: false, certificate: None };
     let mut request = Request::builder().method("OPTIONS").uri("/a/b");
     if let Some(secret) = secret {
         request = request.header("Authorization", format!("Bearer {secret}"));

@@ -75,6 +75,10 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("idle_timeout", "1h"),
     ("drain_timeout", "0s"),
     ("anonymous", "read"),
+    ("tls_cert", "/srv/cert.pem"),
+    ("tls_key", "/srv/key.pem"),
+    ("tls_client_ca", "/srv/ca.pem"),
+    ("tls_require_client_cert", "true"),
     ("s3_domain", "s3.example.org"),
     ("log_format", "json"),
     ("log_level", "warn"),
@@ -87,10 +91,14 @@ fn every_key_can_be_set_in_file_env_and_flags() {
         let (name, value) = OTHER_VALUES.iter().find(|(name, _)| *name == key.name).expect(key.name);
         assert_ne!(key.get(&Config::default()).as_deref(), Some(*value), "{name}");
         let written = if key.bare { (*value).to_owned() } else { format!("\"{value}\"") };
+        // The keys of TLS need each other.
+        let mut company: Vec<_> = OTHER_VALUES.to_vec();
+        company.retain(|(other, _)| name.starts_with("tls_") && other.starts_with("tls_") && other != name);
+        let with_it = [&[(*name, *value)], &company[..]].concat();
         for source in [
-            input(&format!("{name} = {written}"), &[], &[]),
-            input("", &[(&key.variable(), value)], &[]),
-            input("", &[], &[(name, value)]),
+            input(&format!("{name} = {written}"), &[], &company),
+            input("", &[(&key.variable(), value)], &company),
+            input("", &[], &with_it),
         ] {
             let config = source.load().unwrap().config;
             assert_eq!(key.get(&config).as_deref(), Some(*value), "{source:?}");
@@ -117,6 +125,10 @@ fn values_reach_their_fields() {
         idle_timeout: Duration::from_secs(3600),
         drain_timeout: Duration::ZERO,
         anonymous: Some(Anonymous::Read),
+        tls_cert: Some(PathBuf::from("/srv/cert.pem")),
+        tls_key: Some(PathBuf::from("/srv/key.pem")),
+        tls_client_ca: Some(PathBuf::from("/srv/ca.pem")),
+        tls_require_client_cert: true,
         s3_domain: Some("s3.example.org".to_owned()),
         log_format: larder::config::LogFormat::Json,
         log_level: "warn".to_owned(),

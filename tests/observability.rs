@@ -181,10 +181,11 @@ async fn a_panic_is_a_500_and_the_site_goes_on() {
     let data = tempfile::TempDir::new().expect("a directory");
     let app =
         App::build(&Config { data_dir: data.path().join("data"), ..Config::default() }).expect("an app");
-    let caller = Caller { peer: "127.0.0.1:1".parse().expect("an address"), surplus: false };
+    let caller =
+        Caller { peer: "127.0.0.1:1".parse().expect("an address"), surplus: false, certificate: None };
     let request =
         |method: &str| Request::builder().method(method).uri("/a/b").body(Panics).expect("a request");
-    let answer = app.site().respond(request("PUT"), caller).await;
+    let answer = app.site().respond(request("PUT"), caller.clone()).await;
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     drop(answer);
     let answer = app.site().respond(request("GET"), caller).await;

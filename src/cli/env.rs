@@ -41,7 +41,10 @@ pub(super) fn command() -> Command {
 pub(super) fn run(matches: &ArgMatches, input: &Input) -> Result<(), CliError> {
     let url = match matches.get_one::<String>("url") {
         Some(url) => checked_url(url)?,
-        None => hints::local_url(input.load()?.config.listen),
+        None => {
+            let config = input.load()?.config;
+            hints::local_url(hints::Scheme::of(&config), config.listen)
+        }
     };
     let namespace = matches.get_one::<String>("namespace").map(|name| checked_namespace(name)).transpose()?;
     let (ccache, s3) = (matches.get_flag("ccache"), matches.get_flag("s3"));

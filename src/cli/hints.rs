@@ -2,9 +2,33 @@
 //!
 //! Owns the names of the clients' variables. Knows nothing of the server but its address.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use crate::config::Config;
 use crate::key::{DEFAULT_NAMESPACE, Namespace};
+
+/// What a server speaks on its port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub(super) fn of(config: &Config) -> Self {
+        if config.tls_cert.is_some() { Self::Https } else { Self::Http }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
 
 /// The variables for sccache over WebDAV. `CARGO_INCREMENTAL=0` because sccache cannot cache incremental
 /// compilations.
@@ -47,30 +71,30 @@ pub(super) fn exports(variables: &[(&str, String)]) -> String {
 
 /// URLs that reach a server bound to `bound`: itself, or for "every interface" this machine's own addresses
 /// that others can use, the local one last.
-pub(super) fn urls(bound: SocketAddr) -> Vec<String> {
+pub(super) fn urls(scheme: Scheme, bound: SocketAddr) -> Vec<String> {
     if !bound.ip().is_unspecified() {
-        return vec![format!("http://{bound}")];
+        return vec![format!("{scheme}://{bound}")];
     }
     let port = bound.port();
     let mut hosts: Vec<String> = Vec::new();
     if let Some(name) = host_name() {
-        hosts.push(format!("http://{name}:{port}"));
+        hosts.push(format!("{scheme}://{name}:{port}"));
     }
     if let Some(address) = outward_address() {
-        hosts.push(format!("http://{}", SocketAddr::new(address, port)));
+        hosts.push(format!("{scheme}://{}", SocketAddr::new(address, port)));
     }
-    hosts.push(local_url(bound));
+    hosts.push(local_url(scheme, bound));
     hosts
 }
 
 /// A URL that reaches a server bound to `bound` from this machine.
-pub(super) fn local_url(bound: SocketAddr) -> String {
+pub(super) fn local_url(scheme: Scheme, bound: SocketAddr) -> String {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, bound.port()))
+    format!("{scheme}://{}", SocketAddr::new(ip, bound.port()))
 }
 
 fn endpoint(url: &str, namespace: Option<&Namespace>) -> String {
@@ -98,14 +122,16 @@ mod tests {
 
     #[test]
     fn a_bound_address_is_its_own_url() {
-        assert_eq!(urls(SocketAddr::from(([127, 0, 0, 1], 4227))), ["http://127.0.0.1:4227"]);
-        assert_eq!(urls("[::1]:80".parse().unwrap()), ["http://[::1]:80"]);
+        let local = SocketAddr::from(([127, 0, 0, 1], 4227));
+        assert_eq!(urls(Scheme::Http, local), ["http://127.0.0.1:4227"]);
+        assert_eq!(urls(Scheme::Https, local), ["https://127.0.0.1:4227"]);
+        assert_eq!(urls(Scheme::Http, "[::1]:80".parse().unwrap()), ["http://[::1]:80"]);
     }
 
     #[test]
     fn every_interface_is_told_as_hosts_that_can_be_used() {
         for (bound, last) in [("0.0.0.0:4227", "http://127.0.0.1:4227"), ("[::]:4227", "http://[::1]:4227")] {
-            let urls = urls(bound.parse().unwrap());
+            let urls = urls(Scheme::Http, bound.parse().unwrap());
             assert_eq!(urls.last().map(String::as_str), Some(last));
             assert!(urls.iter().all(|url| !url.contains("//0.0.0.0") && !url.contains("//[::]")), "{urls:?}");
         }

@@ -100,7 +100,7 @@ impl Reload {
         if let Ok(loaded) = input.load() {
             self.watch_files_of(&loaded.config);
         }
-        let config = match input.load_for_serving() {
+        let config = match input.load_for_reload() {
             Ok(loaded) => loaded.config,
             Err(problems) => return audit::not_reloaded(&problems),
         };

@@ -37,6 +37,9 @@ pub(super) fn run(input: Input) -> Result<(), CliError> {
 }
 
 async fn serve(config: Config, input: Input) -> Result<(), CliError> {
+    for warning in config.tls_warnings() {
+        tracing::warn!("{warning}");
+    }
     let signals = Signals::new().map_err(|error| CliError::run("cannot listen to signals", &error))?;
     // Without somebody who listens to it, it would end the process.
     let hangup =
@@ -88,8 +91,9 @@ impl Signals {
 /// What to know and what to paste, once the server can be reached. Line one has the address, for scripts.
 fn start_lines(bound: SocketAddr, config: &Config) -> String {
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
-    let urls = hints::urls(bound);
-    let mut text = format!("larder listens on http://{bound}, data in {}\n", data_dir.display());
+    let scheme = hints::Scheme::of(config);
+    let urls = hints::urls(scheme, bound);
+    let mut text = format!("larder listens on {scheme}://{bound}, data in {}\n", data_dir.display());
     if let Some((first, others)) = urls.split_first() {
         text.push_str("Point sccache at it:\n");
         for line in hints::exports(&hints::sccache(first, None)).lines() {
@@ -113,9 +117,14 @@ mod tests {
     #[test]
     fn the_start_lines_name_the_bound_address_and_what_to_paste() {
         let config = Config { data_dir: "/srv/larder".into(), ..Config::default() };
-        let text = start_lines("127.0.0.1:4227".parse().unwrap(), &config);
+        let bound = "127.0.0.1:4227".parse().unwrap();
+        let text = start_lines(bound, &config);
         assert_eq!(text.lines().next(), Some("larder listens on http://127.0.0.1:4227, data in /srv/larder"));
         assert!(text.contains("export SCCACHE_WEBDAV_ENDPOINT='http://127.0.0.1:4227'"), "{text}");
         assert!(!text.contains("Other addresses") && !text.contains("TOKEN"), "{text}");
+        let config = Config { tls_cert: Some("/srv/cert.pem".into()), ..config };
+        let text = start_lines(bound, &config);
+        assert!(text.starts_with("larder listens on https://127.0.0.1:4227,"), "{text}");
+        assert!(text.contains("ENDPOINT='https://127.0.0.1:4227'"), "{text}");
     }
 }

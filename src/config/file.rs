@@ -77,7 +77,7 @@ pub(super) fn apply(draft: &mut Draft, file: &File, named_by: &Source) {
         match (name.get_ref().as_ref(), Key::named(name.get_ref())) {
             ("namespaces", _) => reader.namespaces(draft, value, source),
             ("tokens", _) => reader.tokens(draft, value, source),
-            (_, Some(key)) => match scalar(value.get_ref()) {
+            (_, Some(key)) => match scalar_of(key, value.get_ref()) {
                 Ok(text) => draft.set(key, &text, source),
                 Err(kind) => {
                     let message = format!("{kind} stands where a {} belongs", key.placeholder());
@@ -165,6 +165,14 @@ fn in_file_order<'a, 'i>(
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
     entries
+}
+
+/// As [`scalar`]; a switch is written without quotes.
+fn scalar_of(key: &Key, value: &DeValue<'_>) -> Result<String, &'static str> {
+    match value {
+        DeValue::Boolean(on) if key.bare => Ok(on.to_string()),
+        other => scalar(other),
+    }
 }
 
 /// A scalar as the text that the other sources would give; for anything else, what it is.

@@ -4,7 +4,7 @@
 //! of sources or of rules between keys.
 
 use super::quantity::{Size, Time};
-use super::value::{Address, Count, Directory, Domain, Filter, Form, Name, OneOf, Optional};
+use super::value::{Address, Count, Directory, Domain, Filter, Form, Name, OneOf, Optional, PemFile, Switch};
 use super::{Anonymous, Config, Durability, LogFormat, NamespaceConfig, Overwrite, Verify};
 
 /// One scalar setting.
@@ -165,6 +165,15 @@ keys! {
          everything, but only over loopback.";
     s3_domain: Optional<Domain> =
         "Domain whose subdomains are S3 buckets, as in bucket.s3.example.org. Buckets in the path always work.";
+    tls_cert: Optional<PemFile> =
+        "Certificate of the server, with those that signed it, in PEM. With it `listen` speaks TLS only, and takes a \
+         changed file in by itself.";
+    tls_key: Optional<PemFile> =
+        "Private key of tls_cert, in PEM, without a passphrase.";
+    tls_client_ca: Optional<PemFile> =
+        "Certificates, in PEM, of those who sign clients' certificates. With it clients are asked for one.";
+    tls_require_client_cert: Switch =
+        "true: a client without a certificate is turned away. Needs tls_client_ca.";
     log_format: OneOf<LogFormat> =
         "How log lines are written to stderr.";
     log_level: Filter =

@@ -56,16 +56,31 @@ impl Input {
         self.draft().finish()
     }
 
-    /// As [`Input::load`], and checks that the data directory can be used on this machine, and reads the secrets
-    /// of the tokens. Leaves no trace.
+    /// As [`Input::load`], and checks that the data directory and the files of TLS can be used on this machine, and
+    /// reads the secrets of the tokens. Leaves no trace.
     ///
     /// # Errors
     /// All problems at once.
     pub fn load_for_serving(&self) -> Result<Loaded, Problems> {
+        let mut draft = self.serving_draft();
+        super::tls::files(&mut draft);
+        draft.finish()
+    }
+
+    /// As [`Input::load_for_serving`], for a server that runs: it has a certificate, and one that expires or is being
+    /// replaced must not keep a token from being revoked.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn load_for_reload(&self) -> Result<Loaded, Problems> {
+        self.serving_draft().finish()
+    }
+
+    fn serving_draft(&self) -> Draft {
         let mut draft = self.draft();
         rules::data_dir(&mut draft);
         token_secrets::read(&mut draft, &self.env);
-        draft.finish()
+        draft
     }
 
     fn draft(&self) -> Draft {

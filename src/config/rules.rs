@@ -29,6 +29,7 @@ pub(super) fn between_keys(draft: &mut Draft) {
     token_namespaces(draft);
     namespaces::between_keys(draft);
     exposure(draft);
+    super::tls::between_keys(draft);
 }
 
 fn limits(draft: &mut Draft) {

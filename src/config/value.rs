@@ -30,6 +30,10 @@ pub(super) trait Form {
 pub(super) struct Address;
 /// A directory.
 pub(super) struct Directory;
+/// A file with certificates or keys.
+pub(super) struct PemFile;
+/// true or false.
+pub(super) struct Switch;
 /// A DNS name without a port.
 pub(super) struct Domain;
 /// A whole number.
@@ -105,6 +109,42 @@ impl Form for Directory {
 
     fn print(value: &PathBuf) -> Option<String> {
         Some(value.display().to_string())
+    }
+}
+
+impl Form for PemFile {
+    type Value = PathBuf;
+
+    fn placeholder() -> String {
+        "FILE".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<PathBuf, String> {
+        if text.is_empty() {
+            return Err("the path is empty: name a PEM file, as in /etc/larder/tls.pem".to_owned());
+        }
+        Ok(PathBuf::from(text))
+    }
+
+    fn print(value: &PathBuf) -> Option<String> {
+        Some(value.display().to_string())
+    }
+}
+
+impl Form for Switch {
+    type Value = bool;
+    const BARE: bool = true;
+
+    fn placeholder() -> String {
+        "true|false".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<bool, String> {
+        text.parse().map_err(|_| format!("\"{text}\" is neither true nor false: write one of them"))
+    }
+
+    fn print(value: &bool) -> Option<String> {
+        Some(value.to_string())
     }
 }
 

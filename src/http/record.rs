@@ -38,7 +38,7 @@ struct Line {
 }
 
 impl Record {
-    pub(super) fn begin<B>(shared: &Arc<Shared>, request: &Request<B>, caller: Caller) -> Self {
+    pub(super) fn begin<B>(shared: &Arc<Shared>, request: &Request<B>, caller: &Caller) -> Self {
         shared.metrics.in_flight.inc();
         let line = tracing::enabled!(target: "larder::request", tracing::Level::DEBUG).then(|| {
             Box::new(Line {

@@ -17,12 +17,21 @@ pub(super) struct Upload {
     watch: Arc<Watch>,
     /// Present until the body's end. A request without a body never has it.
     part: Option<Part>,
+    /// Whether the watch is to hear of each byte: true where it is not the connection's own, which counts what it reads.
+    counts: bool,
 }
 
 impl Upload {
     pub(super) fn new(body: Incoming, watch: &Arc<Watch>) -> Self {
         let part = (!body.is_end_stream()).then(|| watch.part());
-        Self { body, watch: Arc::clone(watch), part }
+        Self { body, watch: Arc::clone(watch), part, counts: false }
+    }
+
+    /// The body of one request among several on a connection, with a watch for itself.
+    pub(super) fn of_stream(body: Incoming, watch: &Arc<Watch>) -> Self {
+        let mut upload = Self::new(body, watch);
+        upload.counts = true;
+        upload
     }
 }
 
@@ -36,6 +45,9 @@ impl Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         self.watch.note_upload_waits(polled.is_pending());
+        if let (true, Poll::Ready(Some(Ok(frame)))) = (self.counts, &polled) {
+            self.watch.note_received(frame.data_ref().map_or(0, Bytes::len));
+        }
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream() {
             self.part = None;
         }

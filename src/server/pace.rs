@@ -57,6 +57,12 @@ impl Pace {
         }
     }
 
+    /// The client was asked to leave at `now`: once it is idle, it has no more time than for a head.
+    pub(super) fn leave(&mut self, now: Instant) {
+        self.idle_timeout = self.idle_timeout.min(self.header_timeout);
+        self.idle_since = now;
+    }
+
     /// When patience ends, and with what, if nothing moves until then. `None`: the server is at work, and its
     /// client has nothing to do but wait.
     pub(super) fn deadline(&mut self, reading: &Reading, now: Instant) -> Option<(Instant, Overdue)> {

@@ -1,5 +1,5 @@
 //! A TCP stream that notes on the connection's [`Watch`] what moves and what does not, and that sends parts of files where
-//! hyper hands it their stand-ins.
+//! hyper hands it their stand-ins. Under TLS it carries records, and there are no stand-ins.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,23 +17,26 @@ use crate::protocol::handoff::{FileQueue, is_stand_in};
 pub(super) struct WatchedStream {
     stream: TcpStream,
     watch: Arc<Watch>,
-    files: FileQueue,
+    /// Present where HTTP/1.1 itself is what is carried.
+    files: Option<FileQueue>,
 }
 
 impl WatchedStream {
-    pub(super) fn new(stream: TcpStream, watch: Arc<Watch>, files: FileQueue) -> Self {
-        Self { stream, watch, files }
+    /// A stream that carries HTTP/1.1 as it is, and parts of files from `files`.
+    pub(super) fn plain(stream: TcpStream, watch: Arc<Watch>, files: FileQueue) -> Self {
+        Self { stream, watch, files: Some(files) }
     }
 
-    /// The stream itself.
-    pub(super) fn into_inner(self) -> TcpStream {
-        self.stream
+    /// A stream that carries TLS.
+    pub(super) fn under_tls(stream: TcpStream, watch: Arc<Watch>) -> Self {
+        Self { stream, watch, files: None }
     }
 
     /// Sends the part of a file that a stand-in of `length` bytes is for.
     fn poll_send_file(&self, cx: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
         self.poll_try(cx, || {
-            let sent = self.files.send_next(|part| part.send(&self.stream, length));
+            let sent =
+                self.files.as_ref().and_then(|files| files.send_next(|part| part.send(&self.stream, length)));
             // A stand-in without its part must not go out as the zeros that it is.
             sent.unwrap_or_else(|| Err(io::Error::other("a body's part is missing from the queue")))
         })
@@ -86,7 +89,10 @@ impl AsyncRead for WatchedStream {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let read = buffer.filled().len() - before;
         if read > 0 {
-            self.watch.note_read(read);
+            self.watch.note_received(read);
+            if self.files.is_some() {
+                self.watch.note_text();
+            }
         }
         polled
     }

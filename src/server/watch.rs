@@ -1,5 +1,7 @@
 //! What a connection's parts note for its watchdog: where in its life it is and how many bytes have moved.
 //!
+//! Over HTTP/2 each request has one of its own beside the connection's.
+//!
 //! Only flags and counters, no clock: the hot path pays a few relaxed stores, and `pace` reads the time when the
 //! connection next has to wait. All parts are polled by the connection's own task, or wake it; so relaxed
 //! ordering is enough.
@@ -15,6 +17,8 @@ pub(super) struct Watch {
     in_head: AtomicBool,
     answered: AtomicBool,
     upload_waits: AtomicBool,
+    unsent_pieces: AtomicU32,
+    given_up: AtomicBool,
     write_blocked: AtomicBool,
     received: AtomicU64,
     sent: AtomicU64,
@@ -45,6 +49,11 @@ pub(super) struct Reading {
 pub(super) struct Part(Arc<Watch>);
 
 impl Watch {
+    /// The watch of a connection whose client has to speak first: it is in a head from the beginning on.
+    pub(super) fn greeting() -> Self {
+        Self { in_head: AtomicBool::new(true), ..Self::default() }
+    }
+
     /// A head is complete: a request begins, with its answer as the first part.
     pub(super) fn begin_request(self: &Arc<Self>) -> Part {
         self.in_head.store(false, Relaxed);
@@ -62,16 +71,56 @@ impl Watch {
         self.answered.store(true, Relaxed);
     }
 
+    /// Gives up waiting for the request's body. True the first time, and if there is still something to answer.
+    pub(super) fn give_up(&self) -> bool {
+        !self.answered.load(Relaxed) && !self.given_up.swap(true, Relaxed)
+    }
+
+    /// Whether [`Watch::give_up`] was called.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Relaxed)
+    }
+
     pub(super) fn note_upload_waits(&self, waits: bool) {
         self.upload_waits.store(waits, Relaxed);
     }
 
-    /// `bytes` were read. Between requests they belong to a head.
-    pub(super) fn note_read(&self, bytes: usize) {
+    /// One more request on a connection that has several at once; the part is the whole of it.
+    pub(super) fn join_request(self: &Arc<Self>) -> Part {
+        self.requests.fetch_add(1, Relaxed);
+        self.part()
+    }
+
+    /// `bytes` were received, of whatever kind.
+    pub(super) fn note_received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Something of HTTP/1.1 was received. Between requests it belongs to a head.
+    pub(super) fn note_text(&self) {
         if self.open_parts.load(Relaxed) == 0 {
             self.in_head.store(true, Relaxed);
         }
+    }
+
+    /// For transports that know where heads begin and end.
+    pub(super) fn note_in_head(&self, in_head: bool) {
+        self.in_head.store(in_head, Relaxed);
+    }
+
+    /// A piece of an answer was handed over, and waits for the client to make room for it.
+    pub(super) fn note_piece(&self) {
+        self.unsent_pieces.fetch_add(1, Relaxed);
+    }
+
+    /// `bytes` of a piece were taken.
+    pub(super) fn note_sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// A piece is gone, sent or given up.
+    pub(super) fn note_piece_done(&self) {
+        self.unsent_pieces.fetch_sub(1, Relaxed);
     }
 
     /// `written` of `offered` bytes were taken.
@@ -94,7 +143,7 @@ impl Watch {
             in_head: self.in_head.load(Relaxed),
             answered: self.answered.load(Relaxed),
             upload_waits: self.upload_waits.load(Relaxed),
-            write_blocked: self.write_blocked.load(Relaxed),
+            write_blocked: self.write_blocked.load(Relaxed) || self.unsent_pieces.load(Relaxed) > 0,
             received: self.received.load(Relaxed),
             sent: self.sent.load(Relaxed),
         }

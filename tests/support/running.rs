@@ -13,7 +13,7 @@ use larder::config::Config;
 use larder::key::{Namespace, ObjectKey, ObjectName};
 use larder::metrics::Metrics;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -86,9 +86,13 @@ impl Running {
     }
 }
 
+/// What a client speaks through: TCP, or TLS over it.
+pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
 /// A connection to a server.
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Transport>,
     unread: Vec<u8>,
 }
 
@@ -115,14 +119,19 @@ impl Client {
         let stream = TcpStream::connect(address).await.expect("a connection");
         // Otherwise a body in a packet of its own waits for the head's acknowledgement.
         stream.set_nodelay(true).expect("a socket's option");
-        Self { stream, unread: Vec::new() }
+        Self::over(stream)
+    }
+
+    /// A client that speaks through `stream`.
+    pub fn over(stream: impl Transport + 'static) -> Self {
+        Self { stream: Box::new(stream), unread: Vec::new() }
     }
 
     /// A client that takes little before it has to read.
     pub async fn connect_with_small_buffer(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
-        Self { stream: socket.connect(address).await.expect("a connection"), unread: Vec::new() }
+        Self::over(socket.connect(address).await.expect("a connection"))
     }
 
     pub async fn send(&mut self, text: &str) {
@@ -134,7 +143,8 @@ impl Client {
     }
 
     pub async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.write_all(bytes).await
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
     }
 
     /// Asks and reads the answer, on this connection.

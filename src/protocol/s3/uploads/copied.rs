@@ -31,10 +31,11 @@ pub(in crate::protocol::s3) async fn copy_part(
         context.cache.get(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
     check_source(headers, object.info())?;
     let length = object.info().length;
-    let range = match input.copy_source_range.as_deref().map(|text| range::wanted(text, length)) {
+    // Unlike a GET's range this one is never cut to what is there: the part would be another than was asked for.
+    let range = match input.copy_source_range.as_deref().map(|text| range::wanted(text, u64::MAX)) {
         None => 0..length,
-        Some(Wanted::Part(range)) => range,
-        Some(Wanted::Whole | Wanted::Unsatisfiable) => {
+        Some(Wanted::Part(range)) if range.end <= length => range,
+        Some(Wanted::Part(_) | Wanted::Whole | Wanted::Unsatisfiable) => {
             let text = format!(
                 "x-amz-copy-source-range is no range of the source, which has {length} bytes: write bytes=first-last"
             );

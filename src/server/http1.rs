@@ -1,0 +1,104 @@
+//! HTTP/1.1 on one connection, plain or over TLS: hyper speaks it, the watchdog ends it when its client is too slow.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::body::{Download, Upload};
+use super::connection::{End, Visit, say_last};
+use super::pace::Overdue;
+use super::watchdog::{Cut, Watchdog};
+use crate::protocol::handoff::FileQueue;
+
+/// Largest head of a request in bytes: a key of 1 KB, percent-encoded, and room for headers.
+pub(super) const MAX_HEAD_BYTES: usize = 32 << 10;
+/// Largest piece of a body that is read or gathered for writing at once, in bytes.
+const MAX_BUFFER_BYTES: usize = 256 << 10;
+
+/// The refusal of a request that did not arrive in time, [`ErrorCode::Timeout`]. RFC 9110 15.5.9.
+///
+/// [`ErrorCode::Timeout`]: crate::protocol::error::ErrorCode::Timeout
+const RAW_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
+    Content-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 68\r\n\
+    Connection: close\r\n\
+    \r\n\
+    error: timeout: the request did not arrive in the time given for it\n";
+
+/// Serves to the end of the connection. `files` is where parts of files can be put to be sent from there: present where
+/// nothing has to be done to the bytes on their way.
+pub(super) async fn serve<S>(
+    stream: S,
+    visit: Visit,
+    files: Option<FileQueue>,
+    watchdog: &mut Watchdog,
+) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Visit { site, caller, watch } = visit;
+    let service = {
+        let watch = Arc::clone(&watch);
+        service_fn(move |request: Request<Incoming>| {
+            let (site, watch, caller) = (site.clone(), Arc::clone(&watch), caller.clone());
+            let part = watch.begin_request();
+            let files = files.clone();
+            async move {
+                let mut request = request.map(|body| Upload::new(body, &watch));
+                if let Some(files) = files {
+                    request.extensions_mut().insert(files);
+                }
+                let response = site.respond(request, caller).await;
+                watch.note_answered();
+                Ok::<Response<_>, Infallible>(response.map(|body| Download::new(body, part)))
+            }
+        })
+    };
+    let mut connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        // Stand-ins for parts of files must reach the stream as the slices they are.
+        .writev(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let ended = watchdog.over(Pin::new(&mut connection), |connection| connection.graceful_shutdown()).await;
+    match ended {
+        Ok(Ok(())) => End::Closed,
+        Ok(Err(error)) => End::Broken(error.into()),
+        Err(cut) => {
+            let unanswered = match cut {
+                Cut::Overdue(Overdue::Head) => true,
+                Cut::Overdue(Overdue::Upload) => !watch.read().answered,
+                Cut::Overdue(Overdue::Idle | Overdue::Download) | Cut::Told => false,
+            };
+            let stream = connection.into_parts().io.into_inner();
+            say_last(stream, if unanswered { RAW_TIMEOUT } else { b"" });
+            End::Cut(cut)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RAW_TIMEOUT;
+    use crate::protocol::error::ErrorCode;
+
+    #[test]
+    fn the_raw_refusal_is_a_whole_answer() {
+        let text = std::str::from_utf8(RAW_TIMEOUT).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let declared = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+        assert_eq!(declared, Some(body.len().to_string().as_str()));
+        let (status, code) = (ErrorCode::Timeout.status(), ErrorCode::Timeout.as_str());
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")) && body.starts_with(&format!("error: {code}: "))
+        );
+    }
+}
