@@ -9,11 +9,14 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::Rejected;
+use super::cache_token::CacheToken;
 use crate::config::SecretDigest;
 
 /// A secret that a caller presents, as its digest.
 pub(super) struct Credentials {
     pub(super) digest: SecretDigest,
+    /// All of it, where it has the form of a cache token: nothing is kept of those to compare a digest with.
+    pub(super) cache_token: Option<Box<[u8]>>,
 }
 
 impl Credentials {
@@ -53,7 +56,8 @@ impl Credentials {
                 "the token is empty; with Basic it is the password, not the user name",
             ));
         }
-        Ok(Self { digest: SecretDigest::of(secret) })
+        let cache_token = CacheToken::is_one(secret).then(|| secret.into());
+        Ok(Self { digest: SecretDigest::of(secret), cache_token })
     }
 }
 

@@ -136,7 +136,10 @@ fn unauthorized(rejected: &Rejected) -> Refusal {
         | Rejected::Malformed(_)
         | Rejected::Unknown
         | Rejected::NoTokens
-        | Rejected::Expired(_) => ErrorCode::Unauthorized,
+        | Rejected::Expired(_)
+        | Rejected::CacheToken
+        | Rejected::IssuerGone
+        | Rejected::JobExpired => ErrorCode::Unauthorized,
     };
     let how = HeaderValue::from_static("Basic realm=\"larder\"");
     Refusal::new(code, rejected.to_string()).with_header(header::WWW_AUTHENTICATE, how)
