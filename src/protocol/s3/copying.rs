@@ -31,11 +31,12 @@ const SOURCE_CONDITIONS: &[(&str, &str)] = &[
 
 pub(super) async fn copy_object(
     context: &Context,
+    from: ObjectName,
     to: ObjectName,
     input: &CopyObjectInput,
     headers: &HeaderMap,
 ) -> S3Result<CopyObjectOutput> {
-    let from = source_name(context, &input.copy_source)?;
+    check_version(&input.copy_source)?;
     let source = context.cache.head(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
     check_source(headers, &source)?;
     let precondition = if conditions::concern_writes(headers) {
@@ -95,16 +96,13 @@ async fn delete(context: &Context, namespace: &Namespace, object: ObjectIdentifi
     Ok(())
 }
 
-/// The object that is to be copied.
-pub(super) fn source_name(context: &Context, source: &CopySource) -> S3Result<ObjectName> {
-    let CopySource::Bucket { bucket, key, version_id } = source else {
-        return Err(not_implemented("only a bucket and a key can be copied from"));
-    };
-    if version_id.as_deref().is_some_and(|version| version != "null") {
-        return Err(not_implemented("objects have no versions here"));
+/// Objects have no versions, so none can be copied.
+pub(super) fn check_version(source: &CopySource) -> S3Result<()> {
+    match source {
+        CopySource::Bucket { version_id: None, .. } => Ok(()),
+        CopySource::Bucket { version_id: Some(version), .. } if &**version == "null" => Ok(()),
+        _ => Err(not_implemented("only a bucket and a key can be copied from, and no version of it")),
     }
-    let key = ObjectKey::new(key).map_err(|error| Refusal::from(PathError::from(error)))?;
-    Ok(ObjectName { namespace: namespace(context, bucket)?, key })
 }
 
 /// The conditions on the source are those of a read, but what a read answers with 304 fails a copy.

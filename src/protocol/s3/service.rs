@@ -32,12 +32,39 @@ use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::protocol::Context;
 use crate::protocol::error::Refusal;
 use crate::protocol::incoming::Incoming;
+use crate::protocol::operation::Access;
 use crate::protocol::path::{PathError, Target};
 use crate::protocol::visible::Visible;
 use crate::sigv4::Query;
 
 /// Most bytes of XML that are read: a thousand keys of the greatest length, each byte escaped.
 const MAX_XML: usize = 8 << 20;
+
+/// What the caller was found to have the right to, by the look of the request. `s3s` reads the request on its own: were it
+/// to find another operation in it, that operation finds here that it may not be carried out.
+#[derive(Clone, Debug)]
+pub(super) struct Granted {
+    /// The right on the request's bucket.
+    pub(super) access: Access,
+    /// The object that may be copied from.
+    pub(super) source: Option<ObjectName>,
+}
+
+impl Granted {
+    /// What was granted for `request`, if it is the right that its operation `needs`.
+    fn check<T>(request: &S3Request<T>, needs: Access) -> S3Result<&Self> {
+        request.extensions.get::<Self>().filter(|granted| granted.access == needs).ok_or_else(|| {
+            let text = "the request can be read as more than one operation: send the parameters of one";
+            S3Error::with_message(S3ErrorCode::AccessDenied, text)
+        })
+    }
+
+    /// The object to copy from, which is the one whose reading was allowed.
+    fn source<T>(request: &S3Request<T>) -> S3Result<ObjectName> {
+        let source = Self::check(request, Access::Write)?.source.clone();
+        source.ok_or_else(|| S3Error::new(S3ErrorCode::InvalidRequest))
+    }
+}
 
 /// The operations that `s3s` knows how to read.
 #[derive(Clone)]
@@ -56,6 +83,7 @@ impl Service {
         target: &Target,
         query: &Query,
         parts: &Parts,
+        granted: Granted,
         payload: Payload,
         incoming: &mut Incoming,
     ) -> Result<Response, S3Error> {
@@ -77,6 +105,7 @@ impl Service {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        request.extensions_mut().insert(granted);
         if let Some(visible) = parts.extensions.get::<Visible>() {
             request.extensions_mut().insert(visible.clone());
         }
@@ -140,6 +169,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<ListBucketsInput>,
     ) -> S3Result<S3Response<ListBucketsOutput>> {
+        Granted::check(&request, Access::Read)?;
         let shown = |namespace: &&Namespace| Visible::shows(&request.extensions, namespace);
         let created = Some(Timestamp::from(self.0.started));
         let bucket = |namespace: &Namespace| Bucket {
@@ -155,6 +185,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<HeadBucketInput>,
     ) -> S3Result<S3Response<HeadBucketOutput>> {
+        Granted::check(&request, Access::Read)?;
         self.namespace(&request.input.bucket)?;
         answer(HeadBucketOutput::default())
     }
@@ -163,6 +194,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
+        Granted::check(&request, Access::Write)?;
         let namespace = self.namespace(&request.input.bucket)?;
         answer(CreateBucketOutput { location: Some(format!("/{namespace}")) })
     }
@@ -171,6 +203,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        Granted::check(&request, Access::Read)?;
         self.namespace(&request.input.bucket)?;
         answer(GetBucketLocationOutput::default())
     }
@@ -179,6 +212,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<ListObjectsInput>,
     ) -> S3Result<S3Response<ListObjectsOutput>> {
+        Granted::check(&request, Access::Read)?;
         answer(listing::list_objects(&self.0, request.input).await?)
     }
 
@@ -186,6 +220,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        Granted::check(&request, Access::Read)?;
         answer(listing::list_objects_v2(&self.0, request.input).await?)
     }
 
@@ -193,6 +228,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        Granted::check(&request, Access::Delete)?;
         answer(copying::delete_objects(&self.0, request.input).await?)
     }
 
@@ -200,14 +236,16 @@ impl S3 for Operations {
         &self,
         request: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
+        let from = Granted::source(&request)?;
         let to = self.name(&request.input.bucket, &request.input.key)?;
-        answer(copying::copy_object(&self.0, to, &request.input, &request.headers).await?)
+        answer(copying::copy_object(&self.0, from, to, &request.input, &request.headers).await?)
     }
 
     async fn create_multipart_upload(
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        Granted::check(&request, Access::Write)?;
         let name = self.name(&request.input.bucket, &request.input.key)?;
         answer(uploads::create(&self.0, name).await?)
     }
@@ -217,13 +255,15 @@ impl S3 for Operations {
         request: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let name = self.name(&request.input.bucket, &request.input.key)?;
-        answer(uploads::copy_part(&self.0, name, request.input, &request.headers).await?)
+        let from = Granted::source(&request)?;
+        answer(uploads::copy_part(&self.0, from, name, request.input, &request.headers).await?)
     }
 
     async fn complete_multipart_upload(
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        Granted::check(&request, Access::Write)?;
         let name = self.name(&request.input.bucket, &request.input.key)?;
         answer(uploads::complete(&self.0, name, request.input, &request.headers).await?)
     }
@@ -232,11 +272,13 @@ impl S3 for Operations {
         &self,
         request: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        Granted::check(&request, Access::Write)?;
         let name = self.name(&request.input.bucket, &request.input.key)?;
         answer(uploads::abort(&self.0, &name, &request.input.upload_id).await?)
     }
 
     async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        Granted::check(&request, Access::Read)?;
         let name = self.name(&request.input.bucket, &request.input.key)?;
         answer(uploads::list_parts(&self.0, &name, request.input).await?)
     }
@@ -245,6 +287,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<ListMultipartUploadsInput>,
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        Granted::check(&request, Access::Read)?;
         let namespace = self.namespace(&request.input.bucket)?;
         answer(uploads::list(&self.0, &namespace, request.input).await?)
     }

@@ -13,12 +13,13 @@ use crate::key::ObjectName;
 use crate::object::Precondition;
 use crate::protocol::error::Refusal;
 use crate::protocol::range::{self, Wanted};
-use crate::protocol::s3::copying::{check_source, source_name};
+use crate::protocol::s3::copying::{check_source, check_version};
 use crate::protocol::s3::listing::etag;
 use crate::protocol::{Context, write};
 
 pub(in crate::protocol::s3) async fn copy_part(
     context: &Context,
+    from: ObjectName,
     name: ObjectName,
     input: UploadPartCopyInput,
     headers: &HeaderMap,
@@ -26,7 +27,7 @@ pub(in crate::protocol::s3) async fn copy_part(
     let upload = StoredUpload::find(context, &name, &input.upload_id).await?;
     let number = u32::try_from(input.part_number).map_err(|_| super::bad_part_number())?;
     let part = upload.part(number)?;
-    let from = source_name(context, &input.copy_source)?;
+    check_version(&input.copy_source)?;
     let object: Object =
         context.cache.get(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
     check_source(headers, object.info())?;
