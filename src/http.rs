@@ -105,7 +105,7 @@ impl Site {
     }
 
     async fn route(&self, request: Request<Body>, caller: &Caller, record: &mut Record) -> Response<Body> {
-        let own_page = admin::owns(request.uri().path());
+        let own_page = admin::owns(request.uri().path()) && !self.0.protocols.is_to_bucket_host(&request);
         if caller.surplus && !own_page && !overload::is_exempt(&request) {
             self.0.labels.refused_connections.inc();
             return self.0.protocols.refuse(overload::refusal(), record.id(), request);

@@ -6,6 +6,7 @@
 //!
 //! Must not know who is asking, plain HTTP's or WebDAV's ways of saying things, or connections.
 
+mod absent;
 mod checksums;
 mod chunked;
 mod copying;
@@ -28,7 +29,7 @@ pub use chunked::{ChunkError, Decoder};
 pub use error::code;
 pub(super) use error::refuse;
 pub use payload::{Payload, PayloadForm};
-pub use request::{S3Request, is_s3, read};
+pub use request::{S3Request, is_s3, is_to_bucket_host, read};
 use service::Granted;
 pub(super) use service::Service;
 pub(super) use uploads::expire;
@@ -77,6 +78,7 @@ async fn dispatch(
     let no_query = Query::default();
     let query = operation.s3.as_ref().map_or(Ok(&no_query), |s3| s3.query())?;
     let headers = &parts.headers;
+    absent::check(method, &target, query, headers)?;
     let source = match operation.s3.as_ref().and_then(|s3| s3.copy_source.clone()) {
         None => None,
         Some(Ok(Target::Object(source))) => Some(source),

@@ -25,6 +25,37 @@ const S3_PARAMETERS: &[&str] = &[
     // Signature V2, which must be refused as one and not pass for no signature.
     "AWSAccessKeyId",
     "Signature",
+    // Names of what belongs to a bucket or an object: carried out without them, a request would do another thing.
+    "accelerate",
+    "acl",
+    "analytics",
+    "attributes",
+    "continuation-token",
+    "cors",
+    "encryption",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "logging",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "partNumber",
+    "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "tagging",
+    "torrent",
+    "versionId",
+    "versioning",
+    "versions",
+    "website",
+    "x-id",
 ];
 
 /// What an S3 request has beside method and target.
@@ -53,12 +84,18 @@ impl S3Request {
 pub fn is_s3(uri: &Uri, headers: &HeaderMap, domain: Option<&str>) -> bool {
     let is_signed = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS"));
     is_signed
-        || headers.keys().any(|name| name.as_str().starts_with("x-amz-"))
-        || uri.query().is_some_and(|query| {
-            let names = query.split('&').map(|part| part.split_once('=').map_or(part, |(name, _)| name));
-            names.into_iter().any(|name| S3_PARAMETERS.contains(&name))
+        || headers.keys().map(|name| name.as_str()).any(|name| {
+            // The second is what AWS's libraries send with every request, signed or not.
+            name.starts_with("x-amz-") || name.starts_with("amz-sdk-")
         })
-        || host_bucket(uri, headers, domain).is_some()
+        || uri.query().is_some_and(has_s3_parameter)
+        || is_to_bucket_host(uri, headers, domain)
+}
+
+/// True for a request to a bucket's own host name.
+#[must_use]
+pub fn is_to_bucket_host(uri: &Uri, headers: &HeaderMap, domain: Option<&str>) -> bool {
+    host_bucket(uri, headers, domain).is_some()
 }
 
 /// Reads an S3 request into an operation.
@@ -85,6 +122,14 @@ pub fn read(
         destination: None,
         s3: Some(Box::new(S3Request { query, copy_source })),
     }
+}
+
+fn has_s3_parameter(query: &str) -> bool {
+    let names = query.split('&').map(|part| part.split_once('=').map_or(part, |(name, _)| name));
+    names.into_iter().any(|name| {
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        S3_PARAMETERS.contains(&&*name) || name.starts_with("response-")
+    })
 }
 
 /// What `x-amz-copy-source` names. Clients encode the slashes in it or do not.

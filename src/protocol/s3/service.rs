@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, Bucket, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput,
@@ -28,6 +28,7 @@ use super::checksums::Subject;
 use super::payload::Payload;
 use super::verified::Verified;
 use super::{copying, error, listing, uploads};
+use crate::cache::Cache;
 use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::protocol::Context;
 use crate::protocol::error::Refusal;
@@ -37,8 +38,13 @@ use crate::protocol::path::{PathError, Target};
 use crate::protocol::visible::Visible;
 use crate::sigv4::Query;
 
-/// Most bytes of XML that are read: a thousand keys of the greatest length, each byte escaped.
-const MAX_XML: usize = 8 << 20;
+const COPY_SOURCE: &str = "x-amz-copy-source";
+/// What `s3s` is told is copied.
+const STAND_IN: &str = "the-source/of-the-copy";
+/// Most bytes of a list that are read: a thousand keys of the greatest length, each byte escaped, or ten thousand parts.
+const MAX_LIST: u64 = 8 << 20;
+/// Most bytes of any other body, such as a bucket's settings.
+const MAX_SETTINGS: u64 = 64 << 10;
 
 /// What the caller was found to have the right to, by the look of the request. `s3s` reads the request on its own: were it
 /// to find another operation in it, that operation finds here that it may not be carried out.
@@ -68,13 +74,17 @@ impl Granted {
 
 /// The operations that `s3s` knows how to read.
 #[derive(Clone)]
-pub(in crate::protocol) struct Service(S3Service);
+pub(in crate::protocol) struct Service {
+    operations: S3Service,
+    cache: Cache,
+}
 
 impl Service {
     pub(in crate::protocol) fn new(context: Arc<Context>) -> Self {
+        let cache = context.cache.clone();
         let mut builder = S3ServiceBuilder::new(Operations(context));
         builder.set_validation(AnyName);
-        Self(builder.build())
+        Self { operations: builder.build(), cache }
     }
 
     /// Carries out the request, path style and without its signature.
@@ -90,7 +100,10 @@ impl Service {
         let headers = unsigned(&parts.headers);
         // What CompleteMultipartUpload sends along are the checksums of the object that it puts together.
         let subject = if query.has("uploadId") { Subject::Xml } else { Subject::Body };
-        let body = Verified::new(incoming, &parts.headers, payload, subject)?.read_all(MAX_XML).await?;
+        let has_list = parts.method == Method::POST && (query.has("delete") || query.has("uploadId"));
+        let limit = if has_list { MAX_LIST } else { MAX_SETTINGS };
+        let body = Verified::new(incoming, &parts.headers, payload, subject)?;
+        let (body, _permit) = body.read_all(limit, &self.cache).await?;
         let path = match target {
             Target::Collection(collection) if collection.prefix.is_empty() => {
                 format!("/{}", collection.namespace)
@@ -109,7 +122,7 @@ impl Service {
         if let Some(visible) = parts.extensions.get::<Visible>() {
             request.extensions_mut().insert(visible.clone());
         }
-        match self.0.call(request).await {
+        match self.operations.call(request).await {
             Ok(response) if response.status().is_client_error() || response.status().is_server_error() => {
                 Err(error::reread(response).await)
             }
@@ -127,6 +140,12 @@ fn unsigned(headers: &HeaderMap) -> HeaderMap {
     }
     for name in ["x-amz-content-sha256", "x-amz-date", "x-amz-decoded-content-length", "x-amz-trailer"] {
         headers.remove(name);
+    }
+    // Which object that is was read before, by rules that know how namespaces may be called.
+    if let Some(source) = headers.get_mut(COPY_SOURCE) {
+        let version = source.to_str().ok().and_then(|text| text.split_once('?')).map(|(_, version)| version);
+        let stand_in = version.map_or_else(|| STAND_IN.to_owned(), |version| format!("{STAND_IN}?{version}"));
+        *source = HeaderValue::try_from(stand_in).unwrap_or_else(|_| HeaderValue::from_static(STAND_IN));
     }
     headers
 }
