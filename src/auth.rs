@@ -15,6 +15,7 @@ mod reload;
 mod rules;
 mod sigv4;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -43,6 +44,8 @@ use rules::Rules;
 pub struct Policy {
     rules: Arc<ArcSwap<Rules>>,
     issuers: Arc<Issuers>,
+    /// Where the key of the cache tokens is, whatever a reloaded configuration says of the directory.
+    data_dir: Arc<Path>,
 }
 
 /// What a signature of S3 is checked with.
@@ -62,8 +65,12 @@ impl Policy {
     /// # Errors
     /// [`TokenKeyError`].
     pub fn new(config: &Config) -> Result<Self, TokenKeyError> {
-        let rules = Rules::new(config, TokenKey::of(config)?);
-        Ok(Self { rules: Arc::new(ArcSwap::from_pointee(rules)), issuers: Arc::default() })
+        let rules = Rules::new(config, TokenKey::of(config, &config.data_dir)?);
+        Ok(Self {
+            rules: Arc::new(ArcSwap::from_pointee(rules)),
+            issuers: Arc::default(),
+            data_dir: Arc::from(config.data_dir.as_path()),
+        })
     }
 
     /// Who a request with these headers comes from: without `Authorization` whoever [`Policy::unsigned`] says,

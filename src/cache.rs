@@ -111,6 +111,10 @@ impl CacheOptions {
     }
 }
 
+/// A share of the memory for bodies in flight.
+#[derive(Debug)]
+pub struct MemoryPermit(#[expect(dead_code, reason = "held, not read")] flight::FlightPermit);
+
 /// A handle to the cache; clones share one cache.
 #[derive(Clone)]
 pub struct Cache {
@@ -140,6 +144,14 @@ impl Cache {
         let state = Arc::new(state);
         let workers = Workers::start(&state).map_err(io_error)?;
         Ok(Self { state, workers: Arc::new(workers) })
+    }
+
+    /// A share of the memory for bodies in flight, for a body that a protocol has to gather. Given back when dropped.
+    ///
+    /// # Errors
+    /// `Overloaded` when there are not `bytes` left.
+    pub fn reserve_memory(&self, bytes: u64) -> Result<MemoryPermit, CacheError> {
+        self.state.flight.take(bytes).map(MemoryPermit).ok_or(CacheError::Overloaded)
     }
 
     /// True once everything that was stored before the start is found.

@@ -106,7 +106,7 @@ impl Site {
     }
 
     async fn route(&self, request: Request<Body>, caller: &Caller, record: &mut Record) -> Response<Body> {
-        let own_page = admin::owns(request.uri().path());
+        let own_page = admin::owns(request.uri().path()) && !self.0.protocols.is_to_bucket_host(&request);
         // Of the server's own pages this one costs.
         let always_answers = own_page && request.uri().path() != token::PATH;
         if caller.surplus && !always_answers && !overload::is_exempt(&request) {

@@ -103,6 +103,12 @@ impl Namespace {
         Self(Arc::from(UPLOADS))
     }
 
+    /// True for the namespace of multipart uploads under way.
+    #[must_use]
+    pub fn is_uploads(&self) -> bool {
+        self.as_str() == UPLOADS
+    }
+
     /// The namespace [`DEFAULT_NAMESPACE`], which is always there.
     #[must_use]
     pub fn default_namespace() -> Self {
@@ -151,6 +157,12 @@ impl ObjectKey {
     #[must_use]
     pub fn last_segment(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// The text in front of the first slash.
+    #[must_use]
+    pub fn first_segment(&self) -> &str {
+        self.0.split('/').next().unwrap_or(&self.0)
     }
 
     /// True for sccache's start-up probe, at whatever prefix.

@@ -60,6 +60,8 @@ struct Context {
     metrics: Metrics,
     /// The domain whose subdomains are buckets.
     s3_domain: Option<String>,
+    /// Most bytes of an object that comes in parts.
+    max_in_parts: u64,
     /// The date of collections, which are not stored and so have none of their own.
     started: SystemTime,
 }
@@ -70,9 +72,17 @@ impl Protocols {
     pub fn new(cache: Cache, config: &Config, metrics: Metrics) -> Self {
         let namespaces = Namespaces::new(config);
         let s3_domain = config.s3_domain.clone();
-        let context = Context { cache, namespaces, metrics, s3_domain, started: SystemTime::now() };
+        let max_in_parts = config.capacity / 2;
+        let started = SystemTime::now();
+        let context = Context { cache, namespaces, metrics, s3_domain, max_in_parts, started };
         let context = Arc::new(context);
         Self { s3: s3::Service::new(Arc::clone(&context)), context }
+    }
+
+    /// True for a request to a bucket's own host name, whose paths are all keys.
+    #[must_use]
+    pub fn is_to_bucket_host(&self, request: &Request) -> bool {
+        s3::is_to_bucket_host(request.uri(), request.headers(), self.context.s3_domain.as_deref())
     }
 
     /// Reads what a request asks for. Nothing is done yet.

@@ -161,7 +161,11 @@ fn kill_9_while_it_is_full_and_evicts_serves_nothing_torn() {
     let (history, versions) = (History::default(), AtomicU64::new(1));
     history.allow_evictions();
     let mut evicted = 0.0;
-    for round in 0..12 {
+    // A machine that is slow that day needs more rounds for the same work.
+    for round in 0..100 {
+        if round >= 12 && evicted > 1000.0 {
+            break;
+        }
         let pause = std::time::Duration::from_millis(200) + workload::moment(&mut random, 400);
         let torn = workload::run(larder.address(), &history, &versions, random.random(), || {
             std::thread::sleep(pause);

@@ -1,46 +1,12 @@
 //! The client that sccache is built on, OpenDAL's webdav service, against the protocols.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure in a test's helper fails the test")]
 
+mod opendal_support;
 mod protocol_support;
 
-use std::sync::{Arc, Mutex};
-
-use futures_util::stream;
-use opendal::{
-    Buffer, EntryMode, Error, ErrorKind, HttpBody, HttpTransport, HttpTransporter, OperationContext,
-    Operator, services,
-};
+use opendal::{Buffer, EntryMode, ErrorKind, Operator, services};
+use opendal_support::Sent;
 use protocol_support::Server;
-
-type Sent = Arc<Mutex<Vec<String>>>;
-
-/// OpenDAL's requests, sent as they are; their methods are noted.
-struct Transport {
-    client: reqwest::Client,
-    sent: Sent,
-}
-
-impl HttpTransport for Transport {
-    async fn fetch(&self, request: http::Request<Buffer>) -> opendal::Result<http::Response<HttpBody>> {
-        let failed = |error| Error::new(ErrorKind::Unexpected, "transport").set_source(error);
-        let (parts, body) = request.into_parts();
-        self.sent.lock().unwrap().push(parts.method.to_string());
-        let sent = self
-            .client
-            .request(parts.method, parts.uri.to_string())
-            .headers(parts.headers)
-            .body(body.to_bytes())
-            .send()
-            .await
-            .map_err(failed)?;
-        let mut response = http::Response::builder().status(sent.status());
-        *response.headers_mut().unwrap() = sent.headers().clone();
-        let body = sent.bytes().await.map_err(failed)?;
-        let length = body.len() as u64;
-        let body = HttpBody::new(stream::iter([Ok(Buffer::from(body))]), Some(length));
-        Ok(response.body(body).unwrap())
-    }
-}
 
 /// An operator as sccache makes it: the namespace in the endpoint, the key prefix as root.
 fn operator(server: &Server, endpoint: &str, root: &str) -> Operator {
@@ -49,8 +15,8 @@ fn operator(server: &Server, endpoint: &str, root: &str) -> Operator {
 
 fn observed(server: &Server, endpoint: &str, root: &str, sent: Sent) -> Operator {
     let builder = services::Webdav::default().endpoint(&server.url(endpoint)).root(root);
-    let transport = HttpTransporter::new(Transport { client: reqwest::Client::new(), sent });
-    Operator::new(builder).unwrap().with_context(OperationContext::new().with_http_transport(transport))
+    let context = opendal_support::context(reqwest::Client::new(), sent);
+    Operator::new(builder).unwrap().with_context(context)
 }
 
 /// Every way of naming a place that people configure.

@@ -165,6 +165,9 @@ async fn what_is_not_there_says_so() {
         ("POST", "/default?delete", 400, "MissingRequestBodyError"),
         ("DELETE", "/default", 501, "NotImplemented"),
         ("PUT", "/other", 403, "AccessDenied"),
+        ("PUT", "/default?abac", 501, "NotImplemented"),
+        ("GET", "/default?metadataTable", 501, "NotImplemented"),
+        ("GET", "/?max-buckets=1", 501, "NotImplemented"),
     ] {
         let body = if path == "/small/k" { "12345" } else { "" };
         let answer = s3(&mut client, method, path, &[], body).await;
@@ -174,4 +177,97 @@ async fn what_is_not_there_says_so() {
     assert_eq!(s3(&mut client, "PUT", "/small", &[], "").await.status, 200, "a namespace that is there");
     assert_eq!(s3(&mut client, "HEAD", "/small", &[], "").await.status, 200);
     assert!(!server.has("k").await);
+}
+
+#[tokio::test]
+async fn what_larder_has_not_is_never_left_out() {
+    let server = Running::start(|_| ()).await;
+    let mut client = server.client().await;
+    assert_eq!(client.put("/k", b"0123456789").await.status, 201);
+    for header in [
+        ("x-amz-write-offset-bytes", "10"),
+        ("x-amz-server-side-encryption", "AES256"),
+        ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+        ("x-amz-object-lock-mode", "GOVERNANCE"),
+        ("x-amz-tagging", "a=b"),
+        ("x-amz-acl", "public-read"),
+        ("x-amz-if-match-size", "3"),
+    ] {
+        for (method, path) in
+            [("PUT", "/default/k"), ("DELETE", "/default/k"), ("POST", "/default/k?uploads")]
+        {
+            assert_code(&s3(&mut client, method, path, &[header], "").await, 501, "NotImplemented");
+        }
+    }
+    // The same asked for without any header of S3's.
+    for (method, path) in [
+        ("DELETE", "/default/k?tagging"),
+        ("PUT", "/default/k?acl"),
+        ("PUT", "/default/k?%61cl"),
+        ("GET", "/default/k?versionId=17"),
+        ("GET", "/default/k?torrent"),
+    ] {
+        assert_code(&client.ask(method, path).await, 501, "NotImplemented");
+    }
+    assert_eq!(
+        s3(&mut client, "PUT", "/default/k?x-id=PutObject", &[("x-amz-acl", "private")], "new").await.status,
+        200
+    );
+    assert_eq!(client.ask("GET", "/default/k?x-amz-checksum-mode=ENABLED&x-id=GetObject").await.body, "new");
+}
+
+#[tokio::test]
+async fn a_copy_can_come_from_a_namespace_of_any_name() {
+    let server = Running::start(|config| {
+        for name in ["ci", "A_b"] {
+            config.namespaces.insert(Namespace::new(name).unwrap(), NamespaceConfig::default());
+        }
+    })
+    .await;
+    let mut client = server.client().await;
+    assert_eq!(client.put("/ci/a", b"x").await.status, 201);
+    for (source, to) in [("ci/a", "/A_b/b"), ("/A_b/b?versionId=null", "/ci/c")] {
+        let answer = s3(&mut client, "PUT", to, &[("x-amz-copy-source", source)], "").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    assert_eq!(client.ask("GET", "/ci/c").await.body, "x");
+    let version = [("x-amz-copy-source", "/ci/a?versionId=17")];
+    assert_code(&s3(&mut client, "PUT", "/ci/d", &version, "").await, 501, "NotImplemented");
+}
+
+#[tokio::test]
+async fn paths_of_a_buckets_own_host_are_keys() {
+    let server = Running::start(|config| config.s3_domain = Some("s3.test".to_owned())).await;
+    let mut client = server.client().await;
+    for key in ["metrics", "-/healthy", "default/a"] {
+        let put = format!("PUT /{key} HTTP/1.1\r\nhost: default.s3.test:1\r\ncontent-length: 1\r\n\r\nx");
+        client.send(&put).await;
+        assert_eq!(client.answer().await.status, 200, "{key}");
+        assert!(server.has(key).await, "{key}");
+    }
+    assert!(
+        client.ask("GET", "/metrics").await.body.contains("larder_"),
+        "the server's own name has its pages"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_has_to_be_gathered_counts_as_memory() {
+    let server = Running::start(|config| config.memory_budget = 16 << 20).await;
+    let mut client = server.client().await;
+    let big = "x".repeat(100_000);
+    assert_code(&s3(&mut client, "GET", "/default?list-type=2", &[], &big).await, 400, "EntityTooLarge");
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = server.client().await;
+        let length = 8 << 20;
+        let head = "POST /default?delete HTTP/1.1\r\nhost: test\r\nx-amz-meta-a: b\r\n";
+        client.send(&format!("{head}content-length: {length}\r\n\r\n<Delete>")).await;
+        held.push(client);
+    }
+    running::until("two of them hold all of the budget", async || {
+        let list = "<Delete><Object><Key>k</Key></Object></Delete>";
+        s3(&mut client, "POST", "/default?delete", &[], list).await.status == 503
+    })
+    .await;
 }

@@ -141,6 +141,55 @@ async fn the_namespace_of_the_parts_cannot_be_named() {
 }
 
 #[tokio::test]
+async fn parts_count_into_the_quota_of_where_they_go() {
+    use larder::config::{NamespaceConfig, Overwrite};
+    use larder::key::Namespace;
+
+    let server = Running::start(|config| {
+        let quota = Some(8 << 20);
+        let own = NamespaceConfig { quota, overwrite: Overwrite::Never, ..NamespaceConfig::default() };
+        config.namespaces.insert(Namespace::new("pr").unwrap(), own);
+        config.capacity = 64 << 20;
+    })
+    .await;
+    let mut client = server.client().await;
+    for at in 0..20 {
+        assert_eq!(client.put(&format!("/kept/{at}"), &[at; 1 << 20]).await.status, 201);
+    }
+    let answer = client.ask("POST", "/pr/k?uploads").await;
+    let id = text(&answer.body, "UploadId");
+    for number in 1..=60 {
+        let path = format!("/pr/k?partNumber={number}&uploadId={id}");
+        assert_eq!(client.put(&path, &vec![number; 1 << 20]).await.status, 200);
+    }
+    for at in 0..20 {
+        assert_eq!(
+            client.ask("HEAD", &format!("/kept/{at}")).await.status,
+            200,
+            "{at} was evicted for another's parts"
+        );
+    }
+    // Its oldest parts went, and a part may be sent anew though the namespace takes no second body.
+    let again = client.put(&format!("/pr/k?partNumber=60&uploadId={id}"), b"another").await;
+    assert!(again.status == 200 || again.body.contains("NoSuchUpload"), "{}", again.body);
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_put_together_is_told_so() {
+    let server = Running::start(|config| config.capacity = 32 << 20).await;
+    let mut client = server.client().await;
+    let id = begin(&mut client, "k").await;
+    let mut tags = Vec::new();
+    for number in 1..=5 {
+        tags.push((number, part(&mut client, "k", &id, number, &vec![7; 4 << 20]).await));
+    }
+    let parts: Vec<_> = tags.iter().map(|(number, tag)| (*number, &**tag)).collect();
+    assert_code(&complete(&mut client, "k", &id, &parts).await, "EntityTooLarge");
+    assert_eq!(complete(&mut client, "k", &id, &parts[..3]).await.status, 200);
+    assert_eq!(client.ask("HEAD", "/k").await.header("content-length"), Some("12582912"));
+}
+
+#[tokio::test]
 async fn a_part_can_be_a_range_of_an_object() {
     let server = Running::start(|_| ()).await;
     let mut client = server.client().await;

@@ -16,7 +16,7 @@ use source::{SourceFile, all_files, root, rust_files, words};
 const MOST_LINES: usize = 400;
 
 /// Directories with code of ours.
-const CODE: &[&str] = &["src/", "tests/", "benches/", "examples/"];
+const CODE: &[&str] = &["src/", "tests/", "benches/", "examples/", "fuzz/src/"];
 
 /// Files that may say `unsafe`. None.
 const UNSAFE_ALLOWED: &[&str] = &[];

@@ -90,6 +90,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_has_the_form_of_a_cache_token_is_kept_whole_and_nothing_else_is() {
+        for (header, kept) in [
+            ("Bearer larder_job_1.x.y".to_owned(), Some(&b"larder_job_1.x.y"[..])),
+            (format!("Basic {}", STANDARD.encode("larder_job_1.:larder_job_1.x")), Some(b"larder_job_1.x")),
+            (format!("Basic {}", STANDARD.encode("larder_job_1.x:secret")), None),
+            ("Bearer larder_x".to_owned(), None),
+        ] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, header.parse().unwrap())]);
+            let read = Credentials::read(&headers).ok().flatten().unwrap();
+            assert_eq!(read.cache_token.as_deref(), kept, "{header}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_secret_of_any_user_is_read_and_any_header_is_something(

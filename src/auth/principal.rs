@@ -73,7 +73,6 @@ impl Job {
     }
 
     /// What it may do.
-    #[must_use]
     pub fn allow(&self) -> impl Iterator<Item = Right> {
         self.allow.iter()
     }

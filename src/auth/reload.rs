@@ -52,7 +52,7 @@ impl Policy {
     /// # Errors
     /// [`NotReplaced`]; then the old rules stay.
     pub fn replace(&self, config: &Config) -> Result<Change, NotReplaced> {
-        let new = Rules::new(config, TokenKey::of(config)?);
+        let new = Rules::new(config, TokenKey::of(config, &self.data_dir)?);
         let old = self.rules.load();
         if new.is_open() && !old.is_open() {
             return Err(NotReplaced::WouldOpen);

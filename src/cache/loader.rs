@@ -188,7 +188,7 @@ impl<'a> Found<'a> {
 pub(super) fn take_in(state: &State, segment: &Segment, found: Found<'_>) {
     let Found { name, sequence, location, created_ms, used_us, hits } = found;
     segment.add_live(&location);
-    let (hash, space) = (state.table.hash(name), state.spaces.of(&name.namespace));
+    let (hash, space) = (state.table.hash(name), state.spaces.of_object(name));
     let used_us = used_us.max(created_ms.saturating_mul(1000));
     let slot = Slot { hash, sequence, location, space, created_ms, used_us, hits, verified: false };
     match state.table.insert_loaded(slot) {

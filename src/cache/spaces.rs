@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::CacheOptions;
 use crate::config::{DEFAULT_IDLE_EXPIRY, NamespaceConfig, Overwrite};
 use crate::index::table::{Slot, Space};
-use crate::key::{Namespace, NamespacePattern};
+use crate::key::{Namespace, NamespacePattern, ObjectName};
 
 /// What the first group is called in metrics. No namespace can have this name.
 const UNCONFIGURED: &str = "(unconfigured)";
@@ -110,6 +110,15 @@ impl Spaces {
             }
             None => Space::default(),
         }
+    }
+
+    /// Where an object belongs. The parts of an upload belong where it goes, so that its quota holds for them.
+    pub(super) fn of_object(&self, name: &ObjectName) -> Space {
+        if name.namespace.is_uploads() {
+            let namespace = Namespace::new(name.key.first_segment());
+            return namespace.map_or_else(|_| Space::default(), |namespace| self.of(&namespace));
+        }
+        self.of(&name.namespace)
     }
 
     /// The rules of a group.

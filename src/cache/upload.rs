@@ -66,7 +66,7 @@ impl Upload {
         name: ObjectName,
         options: PutOptions,
     ) -> Result<Self, CacheError> {
-        let space = state.spaces.of(&name.namespace);
+        let space = state.spaces.of_object(&name);
         let rules = state.spaces.rules(space.group);
         let limit = options.max_length.unwrap_or(rules.max_object_size).min(rules.quota.unwrap_or(u64::MAX));
         let declared_length = options.declared_length;
@@ -74,8 +74,8 @@ impl Upload {
             return Err(CacheError::TooLarge { limit });
         }
         let precondition = layers::own_precondition(&state, &name, options.precondition)?;
-        // Without the probe sccache takes itself for one that may only read.
-        let write_once = rules.write_once && !name.key.is_probe();
+        // Without the probe sccache takes itself for one that may only read; a part may be sent anew until its upload is done.
+        let write_once = rules.write_once && !name.key.is_probe() && !name.namespace.is_uploads();
         let far_above_quota = rules.is_far_above(state.table.disk_bytes_of(space.group));
         let mut accepted = Accepted { name, space, declared_length, limit, precondition, write_once: false };
         if write_once {

@@ -6,6 +6,7 @@
 //!
 //! Must not know who is asking, plain HTTP's or WebDAV's ways of saying things, or connections.
 
+mod absent;
 mod checksums;
 mod chunked;
 mod copying;
@@ -28,7 +29,8 @@ pub use chunked::{ChunkError, Decoder};
 pub use error::code;
 pub(super) use error::refuse;
 pub use payload::{Payload, PayloadForm};
-pub use request::{S3Request, is_s3, read};
+pub use request::{S3Request, is_s3, is_to_bucket_host, read};
+use service::Granted;
 pub(super) use service::Service;
 pub(super) use uploads::expire;
 
@@ -76,6 +78,16 @@ async fn dispatch(
     let no_query = Query::default();
     let query = operation.s3.as_ref().map_or(Ok(&no_query), |s3| s3.query())?;
     let headers = &parts.headers;
+    absent::check(method, &target, query, headers)?;
+    let source = match operation.s3.as_ref().and_then(|s3| s3.copy_source.clone()) {
+        None => None,
+        Some(Ok(Target::Object(source))) => Some(source),
+        Some(Ok(Target::Root | Target::Collection(_))) => {
+            let text = "x-amz-copy-source names no object: write bucket/key";
+            return Err(Refusal::new(ErrorCode::BadHeader, text).into());
+        }
+        Some(Err(error)) => return Err(Refusal::from(error).into()),
+    };
     if let Target::Object(name) = target.clone() {
         if objects::are_asked_for(method, query, headers) {
             let answered = match method {
@@ -93,7 +105,8 @@ async fn dispatch(
     if matches!(&target, Target::Collection(collection) if !collection.prefix.is_empty()) {
         return directory(method);
     }
-    service.call(&target, query, parts, admission.payload, incoming).await
+    let granted = Granted { access: operation.access, source };
+    service.call(&target, query, parts, granted, admission.payload, incoming).await
 }
 
 /// Answers for a key that ends in a slash, which some tools use as a mark for a directory. There can be none: keys

@@ -238,6 +238,10 @@ fn parse_credential(text: &str) -> Option<(String, Scope)> {
     }
     let (service, region, date) = (parts.next()?, parts.next()?, parts.next()?);
     let access_key_id = parts.next().filter(|id| !id.is_empty())?;
+    // No region is that long; what is kept of a request must be small.
+    if region.len() + service.len() > 128 {
+        return None;
+    }
     if date.len() != 8 || !date.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

@@ -95,7 +95,8 @@ fn days_in(year: u64, month: u64) -> u64 {
 
 /// Days from 1970 to the first of a month.
 fn days_before(year: u64, month: u64) -> u64 {
-    let years = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum::<u64>();
+    let leap_years_before = |year: u64| (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400;
+    let years = 365 * (year - 1970) + leap_years_before(year) - leap_years_before(1970);
     years + (1..month).map(|month| days_in(year, month)).sum::<u64>()
 }
 
@@ -108,7 +109,15 @@ mod tests {
         let timestamp = Timestamp::parse("20150830T123600Z").unwrap();
         assert_eq!(timestamp.time(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160));
         assert_eq!((timestamp.as_str(), timestamp.date()), ("20150830T123600Z", "20150830"));
-        assert!(Timestamp::parse("20160229T000000Z").is_some());
+        for (text, http_date) in [
+            ("19700101T000000Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("20000301T000000Z", "Wed, 01 Mar 2000 00:00:00 GMT"),
+            ("20160229T235959Z", "Mon, 29 Feb 2016 23:59:59 GMT"),
+            ("21000301T000000Z", "Mon, 01 Mar 2100 00:00:00 GMT"),
+        ] {
+            let time = Timestamp::parse(text).unwrap().time();
+            assert_eq!(time, httpdate::parse_http_date(http_date).unwrap(), "{text}");
+        }
         for bad in [
             "",
             "20150830",

@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 pub mod http;
+pub mod project;
+pub mod s3;
 pub mod sccache;
 pub mod tools;
 

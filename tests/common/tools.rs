@@ -15,9 +15,10 @@ pub fn tool(name: &str) -> PathBuf {
         assert!(path.is_file(), "{variable} names {}, which is no file", path.display());
         return path;
     }
-    let installed = repository().join("target/test-tools").join(name);
+    let installed = repository().join("target/test-tools");
     let on_path = std::env::var_os("PATH").unwrap_or_default();
-    std::iter::once(installed)
+    [installed.join(name), installed.join("python/bin").join(name)]
+        .into_iter()
         .chain(std::env::split_paths(&on_path).map(|directory| directory.join(name)))
         .find(|candidate| candidate.is_file())
         .unwrap_or_else(|| {
@@ -50,8 +51,18 @@ pub fn run(command: &mut Command) -> Output {
 
 /// Takes out of a command's environment what would steer a client otherwise than the test says.
 pub fn isolate(command: &mut Command) {
-    let steering =
-        ["SCCACHE_", "CCACHE_", "LARDER_", "RUSTC_", "RUSTFLAGS", "CARGO_BUILD_", "CARGO_PROFILE_"];
+    let steering = [
+        "SCCACHE_",
+        "CCACHE_",
+        "LARDER_",
+        "AWS_",
+        "RCLONE_",
+        "PYTHON",
+        "RUSTC_",
+        "RUSTFLAGS",
+        "CARGO_BUILD_",
+        "CARGO_PROFILE_",
+    ];
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if steering.iter().any(|prefix| text.starts_with(prefix))

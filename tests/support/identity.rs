@@ -28,7 +28,7 @@ pub struct Signer {
 
 enum Pair {
     Rsa(Box<RsaKeyPair>),
-    Ec(EcdsaKeyPair),
+    Ec(Box<EcdsaKeyPair>),
 }
 
 impl Signer {
@@ -48,7 +48,7 @@ impl Signer {
         let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
         let made = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(algorithm, made.as_ref(), &random).unwrap();
-        Self { kid: kid.to_owned(), pair: Pair::Ec(pair) }
+        Self { kid: kid.to_owned(), pair: Pair::Ec(Box::new(pair)) }
     }
 
     /// What it is good for.

@@ -52,15 +52,15 @@ pub enum TokenKeyError {
 
 impl TokenKey {
     /// The key that a server of this configuration signs with; `None` where there are no issuers and so no tokens. Makes it
-    /// in the data directory when it is to be there and is not.
-    pub(in crate::auth) fn of(config: &Config) -> Result<Option<Self>, TokenKeyError> {
+    /// in `data_dir`, that of the running server, when it is to be there and is not.
+    pub(in crate::auth) fn of(config: &Config, data_dir: &Path) -> Result<Option<Self>, TokenKeyError> {
         if config.oidc.is_empty() {
             return Ok(None);
         }
         if let Some(secret) = &config.token_key {
             return Ok(Some(Self::from_secret(secret.reveal().as_bytes())));
         }
-        let path = config.data_dir.join(FILE);
+        let path = data_dir.join(FILE);
         let secret = match std::fs::read_to_string(&path) {
             Ok(text) => Secret::new(&text).ok(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::config::OidcConfig;
 
-    fn config(directory: &Path) -> Config {
+    fn key(directory: &Path) -> Result<Option<TokenKey>, TokenKeyError> {
         let oidc = OidcConfig {
             issuer: "https://issuer".to_owned(),
             audience: "cache".to_owned(),
@@ -137,23 +137,23 @@ mod tests {
             max_ttl: crate::config::DEFAULT_MAX_TTL,
             rules: Vec::new(),
         };
-        Config { data_dir: directory.to_owned(), oidc: vec![oidc], ..Config::default() }
+        TokenKey::of(&Config { oidc: vec![oidc], ..Config::default() }, directory)
     }
 
     #[test]
     fn a_key_is_made_once_and_is_only_its_owners_to_read() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
-        assert!(TokenKey::of(&Config { oidc: Vec::new(), ..config(directory.path()) }).unwrap().is_none());
+        assert!(TokenKey::of(&Config::default(), directory.path()).unwrap().is_none());
         assert!(!path.exists());
         std::fs::write(path.with_extension("new"), "left over").unwrap();
-        let first = TokenKey::of(&config(directory.path())).unwrap().unwrap();
+        let first = key(directory.path()).unwrap().unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!path.with_extension("new").exists());
-        let again = TokenKey::of(&config(directory.path())).unwrap().unwrap();
+        let again = key(directory.path()).unwrap().unwrap();
         assert!(first == again);
         let other = tempfile::tempdir().unwrap();
-        assert!(first != TokenKey::of(&config(other.path())).unwrap().unwrap());
+        assert!(first != key(other.path()).unwrap().unwrap());
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
         let path = directory.path().join(FILE);
         for text in [&b""[..], b"short-but-a-secret", b"\xff\xfe"] {
             std::fs::write(&path, text).unwrap();
-            let error = TokenKey::of(&config(directory.path())).err();
+            let error = key(directory.path()).err();
             assert!(matches!(error, Some(TokenKeyError::Unusable { .. })), "{error:?}");
             assert_eq!(std::fs::read(&path).unwrap(), text);
         }

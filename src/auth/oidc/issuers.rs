@@ -15,7 +15,10 @@ use crate::config::OidcConfig;
 
 /// Only configured issuers come in, so it stays small.
 #[derive(Default)]
-pub(in crate::auth) struct Issuers(Mutex<HashMap<(String, Option<String>), Arc<KeyCache>>>);
+pub(in crate::auth) struct Issuers(Mutex<HashMap<Place, Arc<KeyCache>>>);
+
+/// An issuer, and where its keys are where the configuration says so.
+type Place = (String, Option<String>);
 
 impl Issuers {
     /// The key `kid` of `issuer`.

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::task::JoinHandle;
 use twox_hash::XxHash3_128;
 
@@ -31,6 +31,9 @@ const INLINE_BYTES: u64 = 256 << 10;
 /// Largest body of the probe that is taken without asking the memory budget: sccache, which cannot write it when it
 /// starts, reads only from then on.
 const PROBE_BYTES: u64 = 4096;
+/// A piece of a body that is smaller than this is put to the one before it, up to the second size, in bytes.
+const SMALL_PIECE: usize = 4096;
+const JOINED_PIECES: usize = 64 << 10;
 
 /// A body on its way to the disk.
 pub(super) struct Storing {
@@ -106,7 +109,7 @@ impl Storing {
             self.reserve((self.received + STEP_BYTES).min(self.accepted.limit)).await?;
         }
         self.in_chunks += chunk.len() as u64;
-        self.chunks.push(chunk);
+        self.keep(chunk);
         if self.solo.is_some() {
             if self.in_chunks >= STEP_BYTES {
                 self.write_chunks().await?;
@@ -153,6 +156,20 @@ impl Storing {
         }
         self.state.committed().await?;
         Ok(stored)
+    }
+
+    /// Each piece keeps the buffer that it arrived in. So small ones are put together, or a body of single bytes would hold
+    /// many times the memory that it was permitted.
+    fn keep(&mut self, chunk: Bytes) {
+        let last = self.chunks.pop_if(|last| chunk.len() < SMALL_PIECE && last.len() < JOINED_PIECES);
+        let Some(last) = last else { return self.chunks.push(chunk) };
+        let mut joined = last.try_into_mut().unwrap_or_else(|shared| {
+            let mut joined = BytesMut::with_capacity(shared.len() + SMALL_PIECE);
+            joined.extend_from_slice(&shared);
+            joined
+        });
+        joined.extend_from_slice(&chunk);
+        self.chunks.push(joined.freeze());
     }
 
     async fn append(&mut self) -> io::Result<Published> {

@@ -67,17 +67,25 @@ impl Checksums {
             };
             if concerns {
                 let value = digest(name, value.to_str().unwrap_or_default())?;
-                wanted.push(Wanted::new(name, Some(value))?);
-            }
-        }
-        for names in headers.get_all("x-amz-trailer") {
-            for name in names.to_str().unwrap_or_default().split(',').map(str::trim) {
-                if name.starts_with(PREFIX) {
-                    wanted.push(Wanted::new(name, None)?);
-                }
+                want(&mut wanted, Wanted::new(name, Some(value))?)?;
             }
         }
         Ok(Self { wanted })
+    }
+
+    /// The same with those that are to come in trailers.
+    ///
+    /// # Errors
+    /// As [`Checksums::promised`].
+    pub(super) fn and_in_trailers(mut self, headers: &HeaderMap) -> Result<Self, Refusal> {
+        for names in headers.get_all("x-amz-trailer") {
+            for name in names.to_str().unwrap_or_default().split(',').map(str::trim) {
+                if name.starts_with(PREFIX) {
+                    want(&mut self.wanted, Wanted::new(name, None)?)?;
+                }
+            }
+        }
+        Ok(self)
     }
 
     /// Takes the next bytes of the body into account.
@@ -170,6 +178,18 @@ impl Running {
     }
 }
 
+/// Each once: every further one would be hashed anew, and nobody says which counts.
+fn want(all: &mut Vec<Wanted>, one: Wanted) -> Result<(), Refusal> {
+    if all.iter().any(|other| other.header == one.header) {
+        return Err(Refusal::new(
+            ErrorCode::BadHeader,
+            format!("{} is there twice: send it once", one.header),
+        ));
+    }
+    all.push(one);
+    Ok(())
+}
+
 fn digest(header: &str, text: &str) -> Result<Vec<u8>, Refusal> {
     if text.contains('-') {
         let text = format!("{header} as a checksum of the parts' checksums is not implemented: leave it out");
@@ -203,7 +223,9 @@ mod tests {
             .collect();
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let trailers: Vec<_> = trailers.iter().map(own).collect();
-        let mut checksums = Checksums::promised(&headers, Subject::Body).map_err(|refusal| refusal.code())?;
+        let mut checksums = Checksums::promised(&headers, Subject::Body)
+            .and_then(|checksums| checksums.and_in_trailers(&headers))
+            .map_err(|refusal| refusal.code())?;
         body.chunks(4).for_each(|part| checksums.update(part));
         checksums.finish(&trailers).map_err(|refusal| refusal.code())
     }
@@ -229,6 +251,17 @@ mod tests {
             (&[], Err(ErrorCode::IncompleteBody)),
         ] {
             assert_eq!(check(&announced, b"123456789", trailers), outcome);
+        }
+    }
+
+    #[test]
+    fn a_checksum_that_is_there_twice_is_refused() {
+        let one = ("x-amz-checksum-crc32", "y/Q5Jg==");
+        let announced = ("x-amz-trailer", "x-amz-checksum-crc32");
+        for headers in
+            [&[one, announced][..], &[("x-amz-trailer", "x-amz-checksum-sha1,x-amz-checksum-sha1")]]
+        {
+            assert_eq!(check(headers, b"123456789", &[]), Err(ErrorCode::BadHeader));
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! Must not know how they are routed or who may.
 
+use std::ops::Range;
+
+use bytes::Bytes;
 use http::HeaderMap;
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectsInput, DeleteObjectsOutput,
@@ -11,12 +14,13 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::listing::etag;
 use super::service::namespace;
+use crate::cache::{Object, ObjectBody};
 use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::object::{ObjectInfo, Precondition};
-use crate::protocol::Context;
 use crate::protocol::conditions::{self, Failed, ReadOutcome};
 use crate::protocol::error::Refusal;
 use crate::protocol::path::PathError;
+use crate::protocol::{Context, write};
 
 /// Most keys of one DeleteObjects, as with S3.
 const MAX_KEYS: usize = 1000;
@@ -31,13 +35,16 @@ const SOURCE_CONDITIONS: &[(&str, &str)] = &[
 
 pub(super) async fn copy_object(
     context: &Context,
+    from: ObjectName,
     to: ObjectName,
     input: &CopyObjectInput,
     headers: &HeaderMap,
 ) -> S3Result<CopyObjectOutput> {
-    let from = source_name(context, &input.copy_source)?;
-    let source = context.cache.head(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
-    check_source(headers, &source)?;
+    check_version(&input.copy_source)?;
+    // Read once, so that what is copied is the version that the conditions hold for.
+    let source = context.cache.get(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
+    check_source(headers, source.info())?;
+    let length = source.info().length;
     let precondition = if conditions::concern_writes(headers) {
         let current = context.cache.head(&to).await.map_err(Refusal::from)?;
         conditions::for_write(headers, current.as_ref())
@@ -45,14 +52,38 @@ pub(super) async fn copy_object(
     } else {
         Precondition::None
     };
-    let stored = context.cache.copy(&from, to, precondition).await.map_err(Refusal::from)?;
-    let info = stored.ok_or(S3ErrorCode::NoSuchKey)?.info;
+    let limit = context.namespaces.max_object_size(&to.namespace);
+    let info =
+        write::store(context, to, precondition, limit, &mut Copied::new(source, 0..length)).await?.info;
     let result = CopyObjectResult {
         e_tag: Some(etag(info.etag)),
         last_modified: Some(Timestamp::from(info.modified())),
         ..CopyObjectResult::default()
     };
     Ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })
+}
+
+/// The bytes of a stored object on their way into another.
+pub(super) struct Copied {
+    length: u64,
+    body: ObjectBody,
+}
+
+impl Copied {
+    /// These bytes of `object`.
+    pub(super) fn new(object: Object, range: Range<u64>) -> Self {
+        Self { length: range.end - range.start, body: object.into_body(range) }
+    }
+}
+
+impl write::Source for Copied {
+    fn declared_length(&self) -> Option<u64> {
+        Some(self.length)
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, Refusal> {
+        Ok(self.body.next_chunk().await?)
+    }
 }
 
 pub(super) async fn delete_objects(
@@ -95,16 +126,13 @@ async fn delete(context: &Context, namespace: &Namespace, object: ObjectIdentifi
     Ok(())
 }
 
-/// The object that is to be copied.
-pub(super) fn source_name(context: &Context, source: &CopySource) -> S3Result<ObjectName> {
-    let CopySource::Bucket { bucket, key, version_id } = source else {
-        return Err(not_implemented("only a bucket and a key can be copied from"));
-    };
-    if version_id.as_deref().is_some_and(|version| version != "null") {
-        return Err(not_implemented("objects have no versions here"));
+/// Objects have no versions, so none can be copied.
+pub(super) fn check_version(source: &CopySource) -> S3Result<()> {
+    match source {
+        CopySource::Bucket { version_id: None, .. } => Ok(()),
+        CopySource::Bucket { version_id: Some(version), .. } if &**version == "null" => Ok(()),
+        _ => Err(not_implemented("only a bucket and a key can be copied from, and no version of it")),
     }
-    let key = ObjectKey::new(key).map_err(|error| Refusal::from(PathError::from(error)))?;
-    Ok(ObjectName { namespace: namespace(context, bucket)?, key })
 }
 
 /// The conditions on the source are those of a read, but what a read answers with 304 fails a copy.

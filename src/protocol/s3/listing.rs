@@ -12,7 +12,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::service::namespace;
-use crate::cache::ListedObject;
+use crate::cache::{CacheError, ListedObject};
 use crate::key::{MAX_KEY_BYTES, Namespace};
 use crate::object;
 use crate::protocol::Context;
@@ -103,6 +103,10 @@ async fn page(
         .map_err(|_| S3Error::with_message(S3ErrorCode::InvalidArgument, "max-keys is a number from 0 on"))?;
     let delimiter = delimiter.filter(|delimiter| !delimiter.is_empty());
     let namespace = namespace(context, bucket)?;
+    if !context.cache.is_ready() {
+        // Half a listing looks like a whole one, and tools that mirror act on it.
+        return Err(Refusal::from(CacheError::Loading).into());
+    }
     collect(context, Wanted { namespace, prefix: prefix.unwrap_or_default(), delimiter, after, rows }).await
 }
 

@@ -25,6 +25,9 @@ use crate::sigv4::Query;
 /// Parameters that leave the operation what it is: those of the signature, and the one with which SDKs name it.
 const HARMLESS: &[&str] = &[
     "x-id",
+    // Asks for a checksum that was never kept, which clients do without.
+    "x-amz-checksum-mode",
+    "X-Amz-Checksum-Mode",
     "X-Amz-Algorithm",
     "X-Amz-Content-Sha256",
     "X-Amz-Credential",

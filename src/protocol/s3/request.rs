@@ -3,13 +3,14 @@
 //!
 //! It must not verify a signature or touch the cache.
 
-use http::header::{AUTHORIZATION, HOST};
+use http::header::{AUTHORIZATION, HOST, HeaderValue};
 use http::{HeaderMap, Method, Uri};
+use percent_encoding::percent_decode_str;
 
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::namespaces::Namespaces;
 use crate::protocol::operation::{Access, MethodLabel, Operation, Protocol};
-use crate::protocol::path::{PathError, Target};
+use crate::protocol::path::{PathError, Target, encode_segment};
 use crate::sigv4::Query;
 
 /// Parameters that make an unsigned request without any `x-amz-` header one of S3's.
@@ -24,6 +25,37 @@ const S3_PARAMETERS: &[&str] = &[
     // Signature V2, which must be refused as one and not pass for no signature.
     "AWSAccessKeyId",
     "Signature",
+    // Names of what belongs to a bucket or an object: carried out without them, a request would do another thing.
+    "accelerate",
+    "acl",
+    "analytics",
+    "attributes",
+    "continuation-token",
+    "cors",
+    "encryption",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "logging",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "partNumber",
+    "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "tagging",
+    "torrent",
+    "versionId",
+    "versioning",
+    "versions",
+    "website",
+    "x-id",
 ];
 
 /// What an S3 request has beside method and target.
@@ -52,12 +84,18 @@ impl S3Request {
 pub fn is_s3(uri: &Uri, headers: &HeaderMap, domain: Option<&str>) -> bool {
     let is_signed = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS"));
     is_signed
-        || headers.keys().any(|name| name.as_str().starts_with("x-amz-"))
-        || uri.query().is_some_and(|query| {
-            let names = query.split('&').map(|part| part.split_once('=').map_or(part, |(name, _)| name));
-            names.into_iter().any(|name| S3_PARAMETERS.contains(&name))
+        || headers.keys().map(|name| name.as_str()).any(|name| {
+            // The second is what AWS's libraries send with every request, signed or not.
+            name.starts_with("x-amz-") || name.starts_with("amz-sdk-")
         })
-        || host_bucket(uri, headers, domain).is_some()
+        || uri.query().is_some_and(has_s3_parameter)
+        || is_to_bucket_host(uri, headers, domain)
+}
+
+/// True for a request to a bucket's own host name.
+#[must_use]
+pub fn is_to_bucket_host(uri: &Uri, headers: &HeaderMap, domain: Option<&str>) -> bool {
+    host_bucket(uri, headers, domain).is_some()
 }
 
 /// Reads an S3 request into an operation.
@@ -74,31 +112,45 @@ pub fn read(
         None => Target::parse_bucket_path(uri.path(), namespaces),
     };
     let query = Query::parse(uri.query().unwrap_or_default());
-    let copy_source = headers.get("x-amz-copy-source").map(|value| {
-        let source = value.to_str().map_err(|_| PathError::NotUtf8)?;
-        let source = source.strip_prefix('/').unwrap_or(source);
-        let source = source.split_once('?').map_or(source, |(path, _)| path);
-        Target::parse_bucket_path(&format!("/{source}"), namespaces)
-    });
+    let copy_source = headers.get("x-amz-copy-source").map(|value| copy_source(value, namespaces));
     let method = MethodLabel::of(method);
     Operation {
         protocol: Protocol::S3,
         method,
-        access: access(method, query.as_ref()),
+        access: access(method, &target, query.as_ref()),
         target,
         destination: None,
         s3: Some(Box::new(S3Request { query, copy_source })),
     }
 }
 
-/// The right that a request needs on its bucket. Whatever S3 operation it turns out to be, it is one that reads with
-/// GET and HEAD, and one that at most removes with DELETE.
-fn access(method: MethodLabel, query: Option<&Query>) -> Access {
+fn has_s3_parameter(query: &str) -> bool {
+    let names = query.split('&').map(|part| part.split_once('=').map_or(part, |(name, _)| name));
+    names.into_iter().any(|name| {
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        S3_PARAMETERS.contains(&&*name) || name.starts_with("response-")
+    })
+}
+
+/// What `x-amz-copy-source` names. Clients encode the slashes in it or do not.
+fn copy_source(value: &HeaderValue, namespaces: &Namespaces) -> Result<Target, PathError> {
+    let source = value.to_str().map_err(|_| PathError::NotUtf8)?;
+    let source = source.split_once('?').map_or(source, |(path, _)| path);
+    let decoded = percent_decode_str(source).decode_utf8().map_err(|_| PathError::NotUtf8)?;
+    let decoded = decoded.strip_prefix('/').unwrap_or(&decoded);
+    let segments: Vec<_> = decoded.split('/').map(|segment| encode_segment(segment).to_string()).collect();
+    Target::parse_bucket_path(&format!("/{}", segments.join("/")), namespaces)
+}
+
+/// The right that a request needs on its bucket, by what it looks like. The operation that it turns out to be checks
+/// that it was given the right that it needs (`service`).
+fn access(method: MethodLabel, target: &Result<Target, PathError>, query: Option<&Query>) -> Access {
+    let is_bucket = matches!(target, Ok(Target::Collection(collection)) if collection.prefix.is_empty());
     let has = |name| query.is_some_and(|query| query.has(name));
     match method {
         // Abandoning one's own upload removes no object.
         MethodLabel::Delete if has("uploadId") => Access::Write,
-        MethodLabel::Post if has("delete") => Access::Delete,
+        MethodLabel::Post if is_bucket && has("delete") => Access::Delete,
         MethodLabel::Post => Access::Write,
         method => method.access(),
     }
@@ -176,6 +228,8 @@ mod tests {
             ("PUT", "/default/a?partNumber=1&uploadId=x", Access::Write),
             ("POST", "/default/a?uploads", Access::Write),
             ("POST", "/default?delete", Access::Delete),
+            ("POST", "/default/a?uploads&delete", Access::Write),
+            ("POST", "/default/a?uploadId=x&delete", Access::Write),
             ("DELETE", "/default/a", Access::Delete),
             ("DELETE", "/default/a?uploadId=x", Access::Write),
         ] {
@@ -187,6 +241,9 @@ mod tests {
     fn the_source_of_a_copy_is_a_bucket_and_a_key() {
         for (source, expected) in [
             ("/default/a%20b", Ok("/default/a%20b")),
+            ("default%2Fa%2Fb", Ok("/default/a/b")),
+            ("other%2Fa", Err(PathError::NoSuchNamespace)),
+            ("default/%ff", Err(PathError::NotUtf8)),
             ("default/a?versionId=null", Ok("/default/a")),
             ("other/a", Err(PathError::NoSuchNamespace)),
         ] {

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, Bucket, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput,
@@ -28,26 +28,63 @@ use super::checksums::Subject;
 use super::payload::Payload;
 use super::verified::Verified;
 use super::{copying, error, listing, uploads};
+use crate::cache::Cache;
 use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::protocol::Context;
 use crate::protocol::error::Refusal;
 use crate::protocol::incoming::Incoming;
+use crate::protocol::operation::Access;
 use crate::protocol::path::{PathError, Target};
 use crate::protocol::visible::Visible;
 use crate::sigv4::Query;
 
-/// Most bytes of XML that are read: a thousand keys of the greatest length, each byte escaped.
-const MAX_XML: usize = 8 << 20;
+const COPY_SOURCE: &str = "x-amz-copy-source";
+/// What `s3s` is told is copied.
+const STAND_IN: &str = "the-source/of-the-copy";
+/// Most bytes of a list that are read: a thousand keys of the greatest length, each byte escaped, or ten thousand parts.
+const MAX_LIST: u64 = 8 << 20;
+/// Most bytes of any other body, such as a bucket's settings.
+const MAX_SETTINGS: u64 = 64 << 10;
+
+/// What the caller was found to have the right to, by the look of the request. `s3s` reads the request on its own: were it
+/// to find another operation in it, that operation finds here that it may not be carried out.
+#[derive(Clone, Debug)]
+pub(super) struct Granted {
+    /// The right on the request's bucket.
+    pub(super) access: Access,
+    /// The object that may be copied from.
+    pub(super) source: Option<ObjectName>,
+}
+
+impl Granted {
+    /// What was granted for `request`, if it is the right that its operation `needs`.
+    fn check<T>(request: &S3Request<T>, needs: Access) -> S3Result<&Self> {
+        request.extensions.get::<Self>().filter(|granted| granted.access == needs).ok_or_else(|| {
+            let text = "the request can be read as more than one operation: send the parameters of one";
+            S3Error::with_message(S3ErrorCode::AccessDenied, text)
+        })
+    }
+
+    /// The object to copy from, which is the one whose reading was allowed.
+    fn source<T>(request: &S3Request<T>) -> S3Result<ObjectName> {
+        let source = Self::check(request, Access::Write)?.source.clone();
+        source.ok_or_else(|| S3Error::new(S3ErrorCode::InvalidRequest))
+    }
+}
 
 /// The operations that `s3s` knows how to read.
 #[derive(Clone)]
-pub(in crate::protocol) struct Service(S3Service);
+pub(in crate::protocol) struct Service {
+    operations: S3Service,
+    cache: Cache,
+}
 
 impl Service {
     pub(in crate::protocol) fn new(context: Arc<Context>) -> Self {
+        let cache = context.cache.clone();
         let mut builder = S3ServiceBuilder::new(Operations(context));
         builder.set_validation(AnyName);
-        Self(builder.build())
+        Self { operations: builder.build(), cache }
     }
 
     /// Carries out the request, path style and without its signature.
@@ -56,13 +93,17 @@ impl Service {
         target: &Target,
         query: &Query,
         parts: &Parts,
+        granted: Granted,
         payload: Payload,
         incoming: &mut Incoming,
     ) -> Result<Response, S3Error> {
         let headers = unsigned(&parts.headers);
         // What CompleteMultipartUpload sends along are the checksums of the object that it puts together.
         let subject = if query.has("uploadId") { Subject::Xml } else { Subject::Body };
-        let body = Verified::new(incoming, &parts.headers, payload, subject)?.read_all(MAX_XML).await?;
+        let has_list = parts.method == Method::POST && (query.has("delete") || query.has("uploadId"));
+        let limit = if has_list { MAX_LIST } else { MAX_SETTINGS };
+        let body = Verified::new(incoming, &parts.headers, payload, subject)?;
+        let (body, _permit) = body.read_all(limit, &self.cache).await?;
         let path = match target {
             Target::Collection(collection) if collection.prefix.is_empty() => {
                 format!("/{}", collection.namespace)
@@ -77,10 +118,11 @@ impl Service {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        request.extensions_mut().insert(granted);
         if let Some(visible) = parts.extensions.get::<Visible>() {
             request.extensions_mut().insert(visible.clone());
         }
-        match self.0.call(request).await {
+        match self.operations.call(request).await {
             Ok(response) if response.status().is_client_error() || response.status().is_server_error() => {
                 Err(error::reread(response).await)
             }
@@ -98,6 +140,12 @@ fn unsigned(headers: &HeaderMap) -> HeaderMap {
     }
     for name in ["x-amz-content-sha256", "x-amz-date", "x-amz-decoded-content-length", "x-amz-trailer"] {
         headers.remove(name);
+    }
+    // Which object that is was read before, by rules that know how namespaces may be called.
+    if let Some(source) = headers.get_mut(COPY_SOURCE) {
+        let version = source.to_str().ok().and_then(|text| text.split_once('?')).map(|(_, version)| version);
+        let stand_in = version.map_or_else(|| STAND_IN.to_owned(), |version| format!("{STAND_IN}?{version}"));
+        *source = HeaderValue::try_from(stand_in).unwrap_or_else(|_| HeaderValue::from_static(STAND_IN));
     }
     headers
 }
@@ -140,6 +188,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<ListBucketsInput>,
     ) -> S3Result<S3Response<ListBucketsOutput>> {
+        Granted::check(&request, Access::Read)?;
         let shown = |namespace: &&Namespace| Visible::shows(&request.extensions, namespace);
         let created = Some(Timestamp::from(self.0.started));
         let bucket = |namespace: &Namespace| Bucket {
@@ -155,6 +204,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<HeadBucketInput>,
     ) -> S3Result<S3Response<HeadBucketOutput>> {
+        Granted::check(&request, Access::Read)?;
         self.namespace(&request.input.bucket)?;
         answer(HeadBucketOutput::default())
     }
@@ -163,6 +213,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
+        Granted::check(&request, Access::Write)?;
         let namespace = self.namespace(&request.input.bucket)?;
         answer(CreateBucketOutput { location: Some(format!("/{namespace}")) })
     }
@@ -171,6 +222,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        Granted::check(&request, Access::Read)?;
         self.namespace(&request.input.bucket)?;
         answer(GetBucketLocationOutput::default())
     }
@@ -179,6 +231,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<ListObjectsInput>,
     ) -> S3Result<S3Response<ListObjectsOutput>> {
+        Granted::check(&request, Access::Read)?;
         answer(listing::list_objects(&self.0, request.input).await?)
     }
 
@@ -186,6 +239,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        Granted::check(&request, Access::Read)?;
         answer(listing::list_objects_v2(&self.0, request.input).await?)
     }
 
@@ -193,6 +247,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        Granted::check(&request, Access::Delete)?;
         answer(copying::delete_objects(&self.0, request.input).await?)
     }
 
@@ -200,14 +255,16 @@ impl S3 for Operations {
         &self,
         request: S3Request<CopyObjectInput>,
     ) -> S3Result<S3Response<CopyObjectOutput>> {
+        let from = Granted::source(&request)?;
         let to = self.name(&request.input.bucket, &request.input.key)?;
-        answer(copying::copy_object(&self.0, to, &request.input, &request.headers).await?)
+        answer(copying::copy_object(&self.0, from, to, &request.input, &request.headers).await?)
     }
 
     async fn create_multipart_upload(
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        Granted::check(&request, Access::Write)?;
         let name = self.name(&request.input.bucket, &request.input.key)?;
         answer(uploads::create(&self.0, name).await?)
     }
@@ -217,13 +274,15 @@ impl S3 for Operations {
         request: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
         let name = self.name(&request.input.bucket, &request.input.key)?;
-        answer(uploads::copy_part(&self.0, name, request.input, &request.headers).await?)
+        let from = Granted::source(&request)?;
+        answer(uploads::copy_part(&self.0, from, name, request.input, &request.headers).await?)
     }
 
     async fn complete_multipart_upload(
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        Granted::check(&request, Access::Write)?;
         let name = self.name(&request.input.bucket, &request.input.key)?;
         answer(uploads::complete(&self.0, name, request.input, &request.headers).await?)
     }
@@ -232,11 +291,13 @@ impl S3 for Operations {
         &self,
         request: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        Granted::check(&request, Access::Write)?;
         let name = self.name(&request.input.bucket, &request.input.key)?;
         answer(uploads::abort(&self.0, &name, &request.input.upload_id).await?)
     }
 
     async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        Granted::check(&request, Access::Read)?;
         let name = self.name(&request.input.bucket, &request.input.key)?;
         answer(uploads::list_parts(&self.0, &name, request.input).await?)
     }
@@ -245,6 +306,7 @@ impl S3 for Operations {
         &self,
         request: S3Request<ListMultipartUploadsInput>,
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        Granted::check(&request, Access::Read)?;
         let namespace = self.namespace(&request.input.bucket)?;
         answer(uploads::list(&self.0, &namespace, request.input).await?)
     }

@@ -27,9 +27,9 @@ use super::checksums::{Checksums, Subject};
 use super::listing::etag;
 use super::payload::Payload;
 use super::verified::Verified;
-use crate::cache::{Object, PutOptions};
+use crate::cache::PutOptions;
 use crate::key::ObjectName;
-use crate::object::Precondition;
+use crate::object::{ObjectInfo, Precondition};
 use crate::protocol::conditions::{self, Failed};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::incoming::Incoming;
@@ -85,7 +85,15 @@ pub(super) async fn complete(
     let upload = StoredUpload::find(context, &name, &input.upload_id).await?;
     let parts = input.multipart_upload.and_then(|list| list.parts).unwrap_or_default();
     let parts = wanted_parts(context, &upload, &parts).await?;
-    let length: u64 = parts.iter().map(|(_, length)| length).sum();
+    let length: u64 = parts.iter().map(|part| part.info.length).sum();
+    if length > context.max_in_parts {
+        let text = format!(
+            "the parts have {length} bytes together: of an upload in parts the server takes {} at most, because it has to \
+             hold parts and object at once (half of its capacity)",
+            context.max_in_parts
+        );
+        return Err(S3Error::with_message(S3ErrorCode::EntityTooLarge, text));
+    }
     if input.mpu_object_size.is_some_and(|claimed| u64::try_from(claimed) != Ok(length)) {
         let text =
             format!("the parts have {length} bytes together, which is not the x-amz-mp-object-size sent");
@@ -102,7 +110,8 @@ pub(super) async fn complete(
     let bucket = name.namespace.to_string();
     let key = name.key.to_string();
     let info = put_together(context, name, parts, precondition, checksums).await?;
-    upload.remove(context).await?;
+    // The object is there, whatever becomes of its parts.
+    upload.close(context).await;
     Ok(CompleteMultipartUploadOutput {
         location: Some(format!("/{bucket}/{key}")),
         bucket: Some(bucket),
@@ -121,12 +130,19 @@ pub(super) async fn abort(
     Ok(AbortMultipartUploadOutput::default())
 }
 
-/// The parts that a completion names, in order, each with its length.
+/// A part as it was when the client named it.
+struct NamedPart {
+    number: i32,
+    name: ObjectName,
+    info: ObjectInfo,
+}
+
+/// The parts that a completion names, in order.
 async fn wanted_parts(
     context: &Context,
     upload: &StoredUpload,
     named: &[CompletedPart],
-) -> S3Result<Vec<(ObjectName, u64)>> {
+) -> S3Result<Vec<NamedPart>> {
     if named.is_empty() {
         let text = "the list of parts is empty: an upload has at least one";
         return Err(S3Error::with_message(S3ErrorCode::MalformedXML, text));
@@ -139,13 +155,14 @@ async fn wanted_parts(
             return Err(S3Error::new(S3ErrorCode::InvalidPartOrder));
         }
         last = number;
-        let part_name = upload.part(u32::try_from(number).map_err(|_| invalid_part(number))?)?;
-        let info = context.cache.head(&part_name).await.map_err(Refusal::from)?;
-        let info = info.ok_or_else(|| invalid_part(number))?;
+        let name = upload.part(u32::try_from(number).map_err(|_| invalid_part(number))?)?;
+        // Not a look alone: the room for the whole must not be made by evicting its parts.
+        let object = context.cache.get(&name).await.map_err(Refusal::from)?;
+        let info = *object.ok_or_else(|| invalid_part(number))?.info();
         if part.e_tag.as_ref().is_some_and(|claimed| *claimed != etag(info.etag)) {
             return Err(invalid_part(number));
         }
-        parts.push((part_name, info.length));
+        parts.push(NamedPart { number, name, info });
     }
     Ok(parts)
 }
@@ -153,20 +170,21 @@ async fn wanted_parts(
 async fn put_together(
     context: &Context,
     name: ObjectName,
-    parts: Vec<(ObjectName, u64)>,
+    parts: Vec<NamedPart>,
     precondition: Precondition,
     mut checksums: Checksums,
 ) -> S3Result<s3s::dto::ETag> {
     let options = PutOptions {
-        declared_length: Some(parts.iter().map(|(_, length)| length).sum()),
+        declared_length: Some(parts.iter().map(|part| part.info.length).sum()),
         precondition,
         max_length: Some(context.namespaces.max_object_size(&name.namespace)),
     };
     let mut whole = context.cache.begin_put(name, options).await.map_err(Refusal::from)?;
-    for (number, (part, length)) in (1..).zip(parts) {
-        let object = context.cache.get(&part).await.map_err(Refusal::from)?;
-        let object: Object = object.ok_or_else(|| invalid_part(number))?;
-        let mut body = object.into_body(0..length);
+    for NamedPart { number, name, info } in parts {
+        let object = context.cache.get(&name).await.map_err(Refusal::from)?;
+        // One that was uploaded anew meanwhile is not the one that the client named.
+        let same = object.filter(|object| object.info().sequence == info.sequence);
+        let mut body = same.ok_or_else(|| invalid_part(number))?.into_body(0..info.length);
         while let Some(chunk) = body.next_chunk().await.map_err(Refusal::from)? {
             checksums.update(&chunk);
             whole.write(chunk).await.map_err(Refusal::from)?;

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::checksums::{Checksums, Subject};
 use super::chunked::{ChunkError, Decoder};
 use super::payload::Payload;
+use crate::cache::{Cache, MemoryPermit};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::incoming::Incoming;
 use crate::protocol::write::Source;
@@ -50,21 +51,33 @@ impl<'a> Verified<'a> {
             }
             Framing::Chunked(_) => decoded_length(headers)?,
         };
-        let checksums = Some(Checksums::promised(headers, subject)?);
-        Ok(Self { incoming, framing, checksums, length, received: 0 })
+        let mut checksums = Checksums::promised(headers, subject)?;
+        if let Framing::Chunked(_) = framing {
+            checksums = checksums.and_in_trailers(headers)?;
+        }
+        Ok(Self { incoming, framing, checksums: Some(checksums), length, received: 0 })
     }
 
-    /// All of the body, of at most `limit` bytes.
-    pub(super) async fn read_all(mut self, limit: usize) -> Result<Bytes, Refusal> {
+    /// All of the body, of at most `limit` bytes, and the memory it may take.
+    pub(super) async fn read_all(
+        mut self,
+        limit: u64,
+        cache: &Cache,
+    ) -> Result<(Bytes, MemoryPermit), Refusal> {
+        let too_long = || Refusal::new(ErrorCode::TooLarge, format!("the body is longer than {limit} bytes"));
+        if self.length.is_some_and(|length| length > limit) {
+            return Err(too_long());
+        }
+        let most = self.length.unwrap_or(limit);
+        let permit = cache.reserve_memory(most)?;
         let mut all = Vec::new();
         while let Some(chunk) = self.next_chunk().await? {
-            if all.len() + chunk.len() > limit {
-                let text = format!("the body is longer than {limit} bytes");
-                return Err(Refusal::new(ErrorCode::TooLarge, text));
+            if (all.len() + chunk.len()) as u64 > most {
+                return Err(too_long());
             }
             all.extend_from_slice(&chunk);
         }
-        Ok(all.into())
+        Ok((all.into(), permit))
     }
 
     async fn next_plain(&mut self) -> Result<Option<Bytes>, Refusal> {

@@ -2,23 +2,23 @@
 //!
 //! Must not know where parts are stored.
 
-use bytes::Bytes;
 use http::HeaderMap;
 use s3s::dto::{CopyPartResult, Timestamp, UploadPartCopyInput, UploadPartCopyOutput};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::stored::StoredUpload;
-use crate::cache::{Object, ObjectBody};
+use crate::cache::Object;
 use crate::key::ObjectName;
 use crate::object::Precondition;
 use crate::protocol::error::Refusal;
 use crate::protocol::range::{self, Wanted};
-use crate::protocol::s3::copying::{check_source, source_name};
+use crate::protocol::s3::copying::{Copied, check_source, check_version};
 use crate::protocol::s3::listing::etag;
 use crate::protocol::{Context, write};
 
 pub(in crate::protocol::s3) async fn copy_part(
     context: &Context,
+    from: ObjectName,
     name: ObjectName,
     input: UploadPartCopyInput,
     headers: &HeaderMap,
@@ -26,7 +26,7 @@ pub(in crate::protocol::s3) async fn copy_part(
     let upload = StoredUpload::find(context, &name, &input.upload_id).await?;
     let number = u32::try_from(input.part_number).map_err(|_| super::bad_part_number())?;
     let part = upload.part(number)?;
-    let from = source_name(context, &input.copy_source)?;
+    check_version(&input.copy_source)?;
     let object: Object =
         context.cache.get(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
     check_source(headers, object.info())?;
@@ -43,7 +43,7 @@ pub(in crate::protocol::s3) async fn copy_part(
         }
     };
     let limit = context.namespaces.max_object_size(&name.namespace);
-    let mut source = Copied { length: range.end - range.start, body: object.into_body(range) };
+    let mut source = Copied::new(object, range);
     let stored = write::store(context, part, Precondition::None, limit, &mut source).await?;
     let result = CopyPartResult {
         e_tag: Some(etag(stored.info.etag)),
@@ -51,20 +51,4 @@ pub(in crate::protocol::s3) async fn copy_part(
         ..CopyPartResult::default()
     };
     Ok(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() })
-}
-
-/// The bytes of a stored object on their way into another.
-struct Copied {
-    length: u64,
-    body: ObjectBody,
-}
-
-impl write::Source for Copied {
-    fn declared_length(&self) -> Option<u64> {
-        Some(self.length)
-    }
-
-    async fn next_chunk(&mut self) -> Result<Option<Bytes>, Refusal> {
-        Ok(self.body.next_chunk().await?)
-    }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::{bad_part_number, bad_upload_id};
-use crate::cache::{ListedObject, PutOptions};
+use crate::cache::{Cache, CacheError, ListedObject, PutOptions};
 use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::object::Precondition;
 use crate::protocol::Context;
@@ -60,6 +60,8 @@ impl StoredUpload {
             Some((key, begun)) if key == name.key.as_str() && !is_over(begun, SystemTime::now()) => {
                 Ok(upload)
             }
+            // What is not loaded yet is not gone, and a client gives an upload up that is.
+            None if !context.cache.is_ready() => Err(Refusal::from(CacheError::Loading).into()),
             Some(_) | None => Err(missing()),
         }
     }
@@ -93,13 +95,37 @@ impl StoredUpload {
         Ok(rows.map_err(Refusal::from)?.into_iter().filter_map(number).collect())
     }
 
+    /// Makes an end of it, once its object is there. The parts go in the background: there can be ten thousand.
+    pub(super) async fn close(self, context: &Context) {
+        let cache = context.cache.clone();
+        let record = self.object(RECORD);
+        let removed = match record {
+            Ok(record) => cache.delete(&record, Precondition::None).await.map(drop),
+            Err(_) => Ok(()),
+        };
+        tokio::spawn(async move {
+            let removed = match removed {
+                Ok(()) => self.remove_parts(&cache).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = removed {
+                tracing::warn!(%error, upload = self.id, "parts of a completed upload were not removed, they go in a day");
+            }
+        });
+    }
+
     /// Removes all that is stored of it. The record goes first, so that no part comes after.
     pub(super) async fn remove(self, context: &Context) -> S3Result<()> {
         let record = self.object(RECORD)?;
         context.cache.delete(&record, Precondition::None).await.map_err(Refusal::from)?;
-        for (_, part) in self.parts(context, 0, usize::try_from(MAX_PART).unwrap_or(usize::MAX)).await? {
+        Ok(self.remove_parts(&context.cache).await.map_err(Refusal::from)?)
+    }
+
+    async fn remove_parts(&self, cache: &Cache) -> Result<(), CacheError> {
+        let limit = usize::try_from(MAX_PART).unwrap_or(usize::MAX);
+        for part in cache.list(&Namespace::uploads(), &self.prefix, None, limit).await? {
             let name = ObjectName { namespace: Namespace::uploads(), key: part.key };
-            context.cache.delete(&name, Precondition::None).await.map_err(Refusal::from)?;
+            cache.delete(&name, Precondition::None).await?;
         }
         Ok(())
     }
