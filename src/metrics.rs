@@ -86,7 +86,7 @@ macro_rules! metrics {
 
 metrics! {
     requests: IntCounterVec = "larder_requests_total" ["protocol", "method", "status"]
-        "Requests answered, by protocol (plain, webdav, admin), method and status class (2xx to 5xx).";
+        "Requests answered, by protocol (plain, webdav, s3, admin), method and status class (2xx to 5xx).";
     request_seconds: HistogramVec = "larder_request_seconds" ["protocol", "method"]
         "Seconds from the request's head to the end of its answer's body.";
     in_flight: IntGauge = "larder_requests_in_flight"

@@ -174,6 +174,7 @@ impl From<PathError> for Refusal {
             | PathError::BadEscape(_)
             | PathError::EncodedSlash
             | PathError::NotUtf8
+            | PathError::NotXml
             | PathError::EmptySegment
             | PathError::Reserved
             | PathError::Key(_) => ErrorCode::BadPath,
