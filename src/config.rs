@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::key::{Namespace, NamespacePattern};
 
+mod certificates;
 mod file;
 mod keys;
 mod load;
@@ -24,6 +25,7 @@ mod token_secrets;
 mod tokens;
 mod value;
 
+pub use certificates::{CertificateName, CertificateNameKind};
 pub use file::File;
 pub use keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
 pub use load::{CONFIG_VARIABLE, Input, Loaded};

@@ -44,6 +44,18 @@ pub enum Rejected {
          [tokens.{0}]"
     )]
     Expired(TokenName),
+    /// A good certificate and no credentials, where only tokens get in.
+    #[error(
+        "this cache knows the client's certificate, \"{0}\", as no token's: name it in \"certificate\" of a \
+         [tokens.NAME] in the server's configuration, or send a token"
+    )]
+    UnknownCertificate(String),
+    /// A certificate with the names of two tokens.
+    #[error(
+        "the client's certificate has the names of two tokens, {0} and {1}: use one with a single name, or name them \
+         all in one of the two"
+    )]
+    AmbiguousCertificate(TokenName, TokenName),
     /// A signature with an S3 key pair is wrong.
     #[error(transparent)]
     Signature(#[from] SignatureError),
@@ -93,15 +105,19 @@ impl Rejected {
             Self::Repeated | Self::Scheme | Self::Malformed(_) => "malformed",
             Self::Unknown | Self::NoTokens => "unknown",
             Self::Expired(_) => "expired",
+            Self::UnknownCertificate(_) | Self::AmbiguousCertificate(..) => "certificate",
             Self::Signature(error) => error.reason(),
         }
     }
 
-    /// It may have been an attempt at a secret. Showing none is not.
+    /// It may have been an attempt at a secret. Showing none is not, and a certificate cannot be guessed.
     #[must_use]
     pub fn is_guess(&self) -> bool {
         match self {
-            Self::Missing | Self::Expired(_) => false,
+            Self::Missing
+            | Self::Expired(_)
+            | Self::UnknownCertificate(_)
+            | Self::AmbiguousCertificate(..) => false,
             Self::Repeated | Self::Scheme | Self::Malformed(_) | Self::Unknown | Self::NoTokens => true,
             // A right signature at the wrong time; and the time of a wrong one is not worth a guess.
             Self::Signature(error) => !matches!(error, SignatureError::Clock | SignatureError::Expired),
