@@ -6,6 +6,7 @@
 pub mod audit;
 
 mod cache_token;
+mod certificates;
 mod credentials;
 mod failures;
 mod oidc;
@@ -34,6 +35,7 @@ use crate::key::Namespace;
 use crate::protocol::operation::{Access, Operation};
 use crate::protocol::path::Target;
 use crate::protocol::visible::Visible;
+use crate::tls::ClientCertificate;
 use cache_token::TokenKey;
 use credentials::Credentials;
 use oidc::Issuers;
@@ -73,15 +75,24 @@ impl Policy {
         })
     }
 
-    /// Who a request with these headers comes from: without `Authorization` whoever [`Policy::unsigned`] says,
-    /// else the token that stands there as Bearer (RFC 6750) or as the password of Basic (RFC 7617).
+    /// Who a request with these headers comes from, over a connection whose other end has shown this certificate: the
+    /// token that stands in `Authorization` as Bearer (RFC 6750) or as the password of Basic (RFC 7617); without that
+    /// header the token of the certificate; without either whoever [`Policy::unsigned`] says. A certificate of no token
+    /// counts as none: its holder could leave it out, and programs show what they have to every server that asks.
     ///
     /// # Errors
-    /// [`Rejected`]. Whoever shows something wrong is nobody, never a caller without credentials.
-    pub fn identify(&self, headers: &HeaderMap) -> Result<Principal, Rejected> {
-        match Credentials::read(headers)? {
-            None => self.unsigned(),
-            Some(credentials) => self.rules.load().token(&credentials, SystemTime::now()),
+    /// [`Rejected`]. Whoever shows something wrong is nobody, never a caller without credentials, and is not saved by a
+    /// certificate.
+    pub fn identify(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Principal, Rejected> {
+        let rules = self.rules.load();
+        match (Credentials::read(headers)?, certificate) {
+            (Some(credentials), _) => rules.token(&credentials, SystemTime::now()),
+            (None, Some(certificate)) => rules.certificate(certificate, SystemTime::now()),
+            (None, None) => rules.unsigned(),
         }
     }
 
@@ -166,7 +177,7 @@ mod tests {
         if let Some(secret) = secret {
             headers.insert("authorization", format!("Bearer {secret}").parse().unwrap());
         }
-        policy.identify(&headers).map(|principal| principal.to_string())
+        policy.identify(&headers, None).map(|principal| principal.to_string())
     }
 
     #[test]

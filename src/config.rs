@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::key::{Namespace, NamespacePattern};
 
+mod certificates;
 mod file;
 mod keys;
 mod load;
@@ -26,6 +27,7 @@ mod token_secrets;
 mod tokens;
 mod value;
 
+pub use certificates::{CertificateName, CertificateNameKind};
 pub use file::File;
 pub use file::tokens::print_expiry;
 pub use keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};

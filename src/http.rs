@@ -120,6 +120,6 @@ impl Site {
             }
             return self.0.admin.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         }
-        dispatch::dispatch(&self.0, request, caller.peer, record).await
+        dispatch::dispatch(&self.0, request, caller, record).await
     }
 }

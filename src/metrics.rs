@@ -86,7 +86,7 @@ macro_rules! metrics {
 
 metrics! {
     requests: IntCounterVec = "larder_requests_total" ["protocol", "method", "status"]
-        "Requests answered, by protocol (plain, webdav, admin), method and status class (2xx to 5xx).";
+        "Requests answered, by protocol (plain, webdav, s3, admin), method and status class (2xx to 5xx).";
     request_seconds: HistogramVec = "larder_request_seconds" ["protocol", "method"]
         "Seconds from the request's head to the end of its answer's body.";
     in_flight: IntGauge = "larder_requests_in_flight"
@@ -100,7 +100,7 @@ metrics! {
     refused: IntCounterVec = "larder_refused_total" ["reason"]
         "Requests and connections refused for overload, by reason (connections, memory).";
     auth_refusals: IntCounterVec = "larder_auth_refusals_total" ["reason"]
-        "Requests refused for who asked, by reason (missing, malformed, unknown, expired, clock, signature, right, namespace; for identity tokens also algorithm, issuer, key, audience, rule, unreachable).";
+        "Requests refused for who asked, by reason (missing, malformed, unknown, expired, certificate, clock, signature, right, namespace; for identity tokens also algorithm, issuer, key, audience, rule, unreachable).";
     hits: IntCounter = "larder_hits_total"
         [] "GETs of objects that were found. The probe .sccache_check does not count.";
     misses: IntCounter = "larder_misses_total"

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use larder::config::{
-    File, Input, Loaded, NamespaceScope, Problem, Right, Rights, Secret, SecretDigest, Source, TokenName,
+    File, Input, Loaded, NamespaceScope, Problem, Right, Rights, Secret, SecretDigest, SecretSource, Source,
+    TokenName,
 };
 
 const PATH: &str = "larder.toml";
@@ -195,4 +196,57 @@ fn what_is_printed_loads_again_and_shows_no_secret() {
     assert!(!printed.contains(SECRET) && !printed.contains(env[0].1), "{printed}");
     assert!(!format!("{:?}", first.config).contains(SECRET), "Debug shows a secret");
     assert_eq!(first.config, loaded(&printed, &env).config, "{printed}");
+}
+
+const TLS: &str = "tls_cert = \"c.pem\"\ntls_key = \"k.pem\"\ntls_client_ca = \"ca.pem\"\n";
+
+#[test]
+fn a_certificate_stands_beside_a_secret_or_alone() {
+    let file = format!(
+        "listen = \"0.0.0.0:4227\"\n{TLS}[tokens.a]\nsecret_env = \"S\"\ncertificate = \"Runner-7.LAN\"\n\
+         [tokens.b]\ncertificate = [\"spiffe://lan/CI\", \"CI@lan\"]\nallow = [\"read\"]\n"
+    );
+    // Not for serving, which would look for the files.
+    let load = |file: &str| input(file, &[("S", SECRET)]).load().unwrap();
+    let first = load(&file);
+    let names = |token: &str| -> Vec<_> {
+        first.config.tokens[&name(token)].certificates.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        (names("a"), names("b")),
+        (vec!["runner-7.lan".to_owned()], vec!["spiffe://lan/CI".to_owned(), "CI@lan".to_owned()])
+    );
+    let alone = &first.config.tokens[&name("b")];
+    assert_eq!((&alone.source, alone.digest()), (&SecretSource::Absent, None));
+    assert_eq!(first.config, load(&first.to_toml()).config);
+}
+
+#[test]
+fn every_problem_of_a_certificate_is_told_with_its_line() {
+    let file = format!(
+        "{TLS}[tokens.a]\ncertificate = \"one.lan\"\n[tokens.b]\ncertificate = [\"two.lan\", \"ONE.lan\"]\n\
+         [tokens.c]\ncertificate = \"*.lan\"\n[tokens.d]\ncertificate = []\n[tokens.e]\ncertificate = 7\n\
+         [tokens.f]\ncertificate = [\"\", \" x\"]\n[tokens.g]\nexpires = 2027-01-31\n"
+    );
+    let found = input(&file, &[]).load().expect_err("the configuration is wrong").0;
+    let expected = [
+        ("tokens.b.certificate", 7, "the token a has \"one.lan\" too"),
+        ("tokens.c.certificate", 9, "no patterns"),
+        ("tokens.d.certificate", 11, "not an empty one"),
+        ("tokens.e.certificate", 13, "write certificate = "),
+        ("tokens.f.certificate", 15, "the text is empty"),
+        ("tokens.g", 16, "or a certificate"),
+    ];
+    for (key, at, says) in expected {
+        let told = found.iter().any(|problem| {
+            problem.key == key && problem.source == line(at) && problem.message.contains(says)
+        });
+        assert!(told, "{key}:{at}: {says}\n{found:#?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    // Nobody would be asked for one.
+    let found = problems("[tokens.a]\nsecret_env = \"S\"\ncertificate = \"x\"\n", &[("S", SECRET)]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].message.contains("say in tls_client_ca who signs them"), "{found:?}");
+    assert_eq!((found[0].key.as_str(), &found[0].source), ("tokens.a.certificate", &line(3)));
 }

@@ -34,8 +34,18 @@ fn every_target_has_a_binary_and_a_corpus() {
 }
 
 #[test]
+fn authorization() {
+    holds("authorization");
+}
+
+#[test]
 fn chunked_body() {
     holds("chunked_body");
+}
+
+#[test]
+fn identity_token() {
+    holds("identity_token");
 }
 
 #[test]

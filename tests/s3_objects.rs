@@ -100,6 +100,7 @@ async fn a_body_without_its_checksum_is_not_stored() {
         (&[chunked, length], "A\r\n1234567890\r\n0\r\n\r\n".to_owned(), 400, "IncompleteBody"),
         (&[chunked, length], "9\r\n123456789\r\n".to_owned(), 400, "IncompleteBody"),
         (&[chunked], framed("y/Q5Jg=="), 411, "MissingContentLength"),
+        (&[chunked, length], framed("y/Q5Jg=="), 400, "InvalidArgument"),
     ] {
         assert_code(&s3(&mut client, "PUT", "/default/k", headers, &body).await, status, code);
         assert!(!server.has("k").await, "{headers:?}");
@@ -127,6 +128,10 @@ async fn many_objects_are_deleted_in_one_go() {
     let answer = s3(&mut client, "POST", "/default?delete", &[], &quiet).await;
     assert!(!answer.body.contains("<Deleted>"), "{}", answer.body);
     assert!(!server.has("a").await && !server.has("b").await && server.has("c").await);
+    assert_eq!(client.put("/ac", b"x").await.status, 201);
+    let hidden = "<Delete><Object><Key>a<![CDATA[b]]>c</Key></Object></Delete>";
+    assert_code(&s3(&mut client, "POST", "/default?delete", &[], hidden).await, 400, "MalformedXML");
+    assert!(server.has("ac").await, "another key than the one that was written");
     for bad in [
         "<Delete></Delete>",
         "<Delete><Object>",

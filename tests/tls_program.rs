@@ -185,3 +185,38 @@ async fn serve_prints_https_and_takes_a_new_certificate_in_at_sighup() {
         .await;
     assert!(serving.0.try_wait().unwrap().is_none(), "it still serves");
 }
+
+/// Rights go with the rules and not with the connection: on one that is open, a certificate gets the next request's rules.
+#[tokio::test]
+async fn a_certificate_follows_the_rules_on_an_open_connection() {
+    let files = Files::new();
+    let rules = |tokens: &str| {
+        format!("tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\ntls_client_ca = \"ca.pem\"\n{tokens}")
+    };
+    let token = |more: &str| rules(&format!("[tokens.ci]\ncertificate = \"runner-7\"\n{more}"));
+    files.write("larder.toml", &token(""));
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data", "--config", "larder.toml"];
+    let mut command = larder(&files, &arguments);
+    let mut serving = Serving(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split_once("https://").and_then(|(_, rest)| rest.split(',').next()).unwrap();
+    let own = files.authority.client("runner-7");
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut client = running::Client::over(files.greet(stream, &[b"http/1.1"], Some(&own)).await.unwrap());
+    assert_eq!(client.put("/a/b", b"body").await.status, 201);
+    for (rules, status) in [
+        (token("allow = [\"read\"]\n"), 403),
+        (token(""), 204),
+        (token("expires = 2020-01-01\n"), 401),
+        (token(""), 204),
+        (rules("[tokens.ci]\ncertificate = [\"runner-8\", \"runner-9\"]\n"), 401),
+        // Taken in too, as somebody who has no certificate here would be.
+        (rules("anonymous = \"read-write\"\n"), 204),
+    ] {
+        files.write("larder.toml", &rules);
+        let client = &mut client;
+        running::until("the new rules hold", async || client.put("/a/b", b"body").await.status == status)
+            .await;
+    }
+}

@@ -4,10 +4,12 @@
 //! corpus and with bytes made of it. Must not know who calls.
 
 mod chunks;
+mod credentials;
 mod request;
 mod server;
 
 pub use chunks::chunked_body;
+pub use credentials::{authorization, identity_token};
 pub use request::{presigned_query, signature_header};
 pub use server::xml_bodies;
 
@@ -15,8 +17,10 @@ pub use server::xml_bodies;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 6] = [
+    ("authorization", authorization),
     ("chunked_body", chunked_body),
+    ("identity_token", identity_token),
     ("presigned_query", presigned_query),
     ("signature_header", signature_header),
     ("xml_bodies", xml_bodies),

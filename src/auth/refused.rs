@@ -44,6 +44,18 @@ pub enum Rejected {
          [tokens.{0}]"
     )]
     Expired(TokenName),
+    /// A good certificate and no credentials, where only tokens get in.
+    #[error(
+        "this cache knows the client's certificate, \"{0}\", as no token's: name it in \"certificate\" of a \
+         [tokens.NAME] in the server's configuration, or send a token"
+    )]
+    UnknownCertificate(String),
+    /// A certificate with the names of two tokens.
+    #[error(
+        "the client's certificate has the names of two tokens, {0} and {1}: use one with a single name, or name them \
+         all in one of the two"
+    )]
+    AmbiguousCertificate(TokenName, TokenName),
     /// It has the form of a cache token, and this server's key did not sign it.
     #[error(
         "this cache did not make the cache token that was sent, or has another key since: exchange the job's identity token \
@@ -136,15 +148,21 @@ impl Rejected {
             Self::Unknown | Self::NoTokens | Self::IssuerGone => "unknown",
             Self::CacheToken => "signature",
             Self::Expired(_) | Self::JobExpired => "expired",
+            Self::UnknownCertificate(_) | Self::AmbiguousCertificate(..) => "certificate",
             Self::Signature(error) => error.reason(),
         }
     }
 
-    /// It may have been an attempt at a secret. Showing none is not.
+    /// It may have been an attempt at a secret. Showing none is not, and a certificate cannot be guessed.
     #[must_use]
     pub fn is_guess(&self) -> bool {
         match self {
-            Self::Missing | Self::Expired(_) | Self::JobExpired | Self::IssuerGone => false,
+            Self::Missing
+            | Self::Expired(_)
+            | Self::JobExpired
+            | Self::IssuerGone
+            | Self::UnknownCertificate(_)
+            | Self::AmbiguousCertificate(..) => false,
             Self::Repeated
             | Self::Scheme
             | Self::Malformed(_)

@@ -15,7 +15,7 @@ pub struct Change {
     pub added: Vec<TokenName>,
     /// Tokens that are refused from now on.
     pub removed: Vec<TokenName>,
-    /// Tokens with another secret, other rights or another end.
+    /// Tokens with another secret, other certificates, other rights or another end.
     pub changed: Vec<TokenName>,
     /// What callers without a token may do, where that changed.
     pub anonymous: Option<&'static str>,

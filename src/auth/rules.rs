@@ -7,29 +7,33 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::cache_token::{CacheToken, TokenKey};
+use super::certificates::{Certificates, shown_name};
 use super::credentials::Credentials;
 use super::oidc::Jobs;
 use super::principal::Token;
 use super::sigv4::DerivedKeys;
 use super::{Principal, Rejected, S3Key};
-use crate::config::{Anonymous, Config, Secret, SecretDigest, TokenName};
+use crate::config::{Anonymous, CertificateName, Config, Secret, SecretDigest, TokenName};
+use crate::tls::ClientCertificate;
 
 pub(super) struct Rules {
     pub(super) anonymous: Option<Anonymous>,
     pub(super) by_name: BTreeMap<TokenName, Known>,
     /// Two digests are compared in constant time, and the table's hash of them is keyed: time tells nothing.
     by_digest: HashMap<SecretDigest, Arc<Token>>,
+    by_certificate: Certificates,
     /// CI jobs and their tokens, where there are issuers.
     pub(super) jobs: Option<Jobs>,
     pub(super) derived_keys: DerivedKeys,
 }
 
-/// A token, and what is known of its secret.
+/// A token, and what its holder shows.
 #[derive(PartialEq, Eq)]
 pub(super) struct Known {
     token: Arc<Token>,
     digest: Option<SecretDigest>,
     secret: Option<Arc<Secret>>,
+    certificates: Vec<CertificateName>,
 }
 
 impl Rules {
@@ -39,6 +43,7 @@ impl Rules {
             anonymous: config.anonymous,
             by_name: BTreeMap::new(),
             by_digest: HashMap::new(),
+            by_certificate: Certificates::default(),
             jobs: key.map(|key| Jobs::new(config, key)),
             derived_keys: DerivedKeys::default(),
         };
@@ -48,7 +53,11 @@ impl Rules {
             if let Some(digest) = digest {
                 rules.by_digest.insert(digest, Arc::clone(&token));
             }
-            rules.by_name.insert(name.clone(), Known { token, digest, secret });
+            let certificates = settings.certificates.clone();
+            for certificate in &certificates {
+                rules.by_certificate.insert(certificate.clone(), &token);
+            }
+            rules.by_name.insert(name.clone(), Known { token, digest, secret, certificates });
         }
         rules
     }
@@ -73,6 +82,18 @@ impl Rules {
             }
             None if self.by_name.is_empty() && self.jobs.is_none() => Err(Rejected::NoTokens),
             None => Err(Rejected::Unknown),
+            Some(token) if token.has_expired(now) => Err(Rejected::Expired(token.name().clone())),
+            Some(token) => Ok(Principal::Token(Arc::clone(token))),
+        }
+    }
+
+    pub(super) fn certificate(
+        &self,
+        certificate: &ClientCertificate,
+        now: SystemTime,
+    ) -> Result<Principal, Rejected> {
+        match self.by_certificate.find(certificate)? {
+            None => self.unsigned().map_err(|_| Rejected::UnknownCertificate(shown_name(certificate))),
             Some(token) if token.has_expired(now) => Err(Rejected::Expired(token.name().clone())),
             Some(token) => Ok(Principal::Token(Arc::clone(token))),
         }

@@ -120,7 +120,7 @@ impl Reload {
     fn watch_files_of(&mut self, config: &Config) {
         let secrets = config.tokens.values().filter_map(|token| match &token.source {
             SecretSource::File(path) => Some(path.clone()),
-            SecretSource::Env(_) | SecretSource::Digest(_) => None,
+            SecretSource::Env(_) | SecretSource::Digest(_) | SecretSource::Absent => None,
         });
         let file = self.input.config_path().map(|(path, _)| path.to_owned());
         let seen = |path: PathBuf| {

@@ -42,7 +42,11 @@ pub(super) fn command() -> Command {
             "NAMES",
             "Namespaces where it counts, as in team-a,pr-* [default: all of them]",
         ))
-        .arg(list("allow", "RIGHTS", "Of read, write, delete and admin [default: read,write]"))
+        .arg(list(
+            "allow",
+            "RIGHTS",
+            "Of read, write, delete and admin, which is reserved [default: read,write]",
+        ))
         .arg(
             Arg::new("expires")
                 .long("expires")

@@ -9,7 +9,7 @@ use super::Config;
 use super::load::Draft;
 use super::problem::did_you_mean;
 use super::rules::size;
-use crate::key::{DEFAULT_NAMESPACE, Namespace};
+use crate::key::{DEFAULT_NAMESPACE, Namespace, NamespacePattern};
 
 /// A namespace of a pattern is removed when it was idle for so long, where nothing else is configured.
 pub const DEFAULT_IDLE_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -113,6 +113,11 @@ fn base_problem(config: &Config, name: &str, base: &Namespace) -> Option<String>
         let hint = did_you_mean(base.as_str(), known);
         return Some(format!(
             "there is no namespace {base}{hint}: name one that has a table of its own, [namespaces.{base}]"
+        ));
+    }
+    if NamespacePattern::new(name).is_ok_and(|pattern| pattern.matches(base.as_str())) {
+        return Some(format!(
+            "the pattern matches its own base {base}, so a token for {name} may write there: give the base another name"
         ));
     }
     let mut way = vec![name];

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::fs::Access;
 
+use super::certificates;
 use super::load::Draft;
 use super::namespaces;
 use super::problem::did_you_mean;
@@ -30,6 +31,7 @@ pub(super) fn between_keys(draft: &mut Draft) {
     namespaces::between_keys(draft);
     exposure(draft);
     super::tls::between_keys(draft);
+    certificates::between_keys(draft);
     super::oidc::between_keys(draft);
 }
 

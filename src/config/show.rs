@@ -48,16 +48,19 @@ impl Loaded {
     /// Where the secret is, never the secret itself; a digest is of no use to a thief.
     fn print_token(&self, out: &mut String, name: &TokenName, token: &TokenConfig) {
         let _ = writeln!(out, "\n[tokens.{}]", quoted(name.as_str()));
-        let (key, value) = match &token.source {
-            SecretSource::File(path) => ("secret_file", path.display().to_string()),
-            SecretSource::Env(variable) => ("secret_env", variable.clone()),
-            SecretSource::Digest(digest) => ("secret_sha256", digest.to_hex()),
+        let secret = match &token.source {
+            SecretSource::File(path) => Some(("secret_file", quoted(&path.display().to_string()))),
+            SecretSource::Env(variable) => Some(("secret_env", quoted(variable))),
+            SecretSource::Digest(digest) => Some(("secret_sha256", quoted(&digest.to_hex()))),
+            SecretSource::Absent => None,
         };
+        let certificates = list(token.certificates.iter().map(ToString::to_string));
+        let certificates = (!token.certificates.is_empty()).then_some(("certificate", certificates));
         let namespaces = list(token.namespaces.iter().map(ToString::to_string));
         let allow = list(token.allow.iter().map(|right| right.to_string()));
         let expires = token.expires.map(|expires| ("expires", print_expiry(expires)));
-        let lines = [(key, quoted(&value)), ("namespaces", namespaces), ("allow", allow)];
-        for (key, value) in lines.into_iter().chain(expires) {
+        let rights = [("namespaces", namespaces), ("allow", allow)];
+        for (key, value) in secret.into_iter().chain(certificates).chain(rights).chain(expires) {
             let origin = self.origin(&format!("tokens.{name}.{key}"));
             let _ = writeln!(out, "{:<40} # {origin}", format!("{key} = {value}"));
         }

@@ -61,6 +61,7 @@ pub(super) fn read(draft: &mut Draft, env: &BTreeMap<String, OsString>) {
     let mut seen: HashMap<SecretDigest, TokenName> = HashMap::new();
     for (name, token) in &mut tokens {
         let (key, found) = match &token.source {
+            SecretSource::Absent => continue,
             SecretSource::Digest(_) => ("secret_sha256", Ok(None)),
             SecretSource::File(path) => ("secret_file", from_file(path).map(Some)),
             SecretSource::Env(variable) => ("secret_env", from_env(variable, env).map(Some)),

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::certificates::CertificateName;
 use super::secret::{Secret, SecretDigest};
 use super::value::Choice;
 use crate::key::{KeyError, Namespace, NamespacePattern};
@@ -27,7 +28,7 @@ pub enum Right {
     Write = 2,
     /// Remove objects.
     Delete = 4,
-    /// Look after the server.
+    /// Reserved for looking after the server: nothing asks for it yet.
     Admin = 8,
 }
 
@@ -55,6 +56,8 @@ pub enum SecretSource {
     Env(String),
     /// Nowhere here: only its digest is known. Such a token cannot sign for S3.
     Digest(SecretDigest),
+    /// Nowhere: it has none, and its holder shows a certificate.
+    Absent,
 }
 
 /// Settings of one token.
@@ -64,6 +67,8 @@ pub struct TokenConfig {
     pub source: SecretSource,
     /// The secret in plain, where it is kept in plain and was read, which only a configuration for serving does.
     pub secret: Option<Arc<Secret>>,
+    /// Whose certificates stand for it, by name.
+    pub certificates: Vec<CertificateName>,
     /// Where its rights hold.
     pub namespaces: Vec<NamespaceScope>,
     /// What it may do.
@@ -101,6 +106,11 @@ pub const TOKEN_KEYS: &[TokenKey] = &[
         help: "Environment variable that has the secret in plain, instead of a file.",
     },
     TokenKey {
+        name: "certificate",
+        value: "name, or list of names",
+        help: "Whoever shows a certificate of this name has the token without its secret. Needs tls_client_ca. See TLS.",
+    },
+    TokenKey {
         name: "namespaces",
         value: "list of names, or beginnings as in \"pr-*\"",
         help: "Where the token's rights hold. Not set: in every namespace.",
@@ -108,7 +118,7 @@ pub const TOKEN_KEYS: &[TokenKey] = &[
     TokenKey {
         name: "allow",
         value: "list of read, write, delete, admin",
-        help: "What it may do. Not set: read and write.",
+        help: "What it may do. Not set: read and write. admin is reserved: nothing asks for it yet.",
     },
     TokenKey {
         name: "expires",
@@ -201,6 +211,7 @@ impl TokenConfig {
         Self {
             source,
             secret: secret.map(Arc::new),
+            certificates: Vec::new(),
             namespaces: vec![NamespaceScope::All],
             allow: Rights::of(&[Right::Read, Right::Write]),
             expires: None,
@@ -212,6 +223,7 @@ impl TokenConfig {
     pub fn digest(&self) -> Option<SecretDigest> {
         match &self.source {
             SecretSource::Digest(digest) => Some(*digest),
+            SecretSource::Absent => None,
             SecretSource::File(_) | SecretSource::Env(_) => {
                 self.secret.as_ref().map(|secret| secret.digest())
             }

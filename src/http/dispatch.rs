@@ -2,14 +2,13 @@
 //!
 //! The only file that has the protocols act.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, header};
 
-use super::Shared;
 use super::record::Record;
+use super::{Caller, Shared};
 use crate::auth::audit::Attempt;
 use crate::auth::{Denied, Principal, Rejected, SignatureError};
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -31,12 +30,12 @@ enum Refused {
 pub(super) async fn dispatch(
     shared: &Shared,
     mut request: Request<Body>,
-    peer: SocketAddr,
+    caller: &Caller,
     record: &mut Record,
 ) -> Response<Body> {
     let operation = shared.protocols.parse(&request);
     record.is_operation(&operation);
-    match admit(shared, &request, &operation, record) {
+    match admit(shared, &request, &operation, caller, record) {
         Ok((principal, admission)) => {
             if matches!(operation.target, Ok(Target::Root)) {
                 request.extensions_mut().insert(shared.policy.visible_to(&principal));
@@ -44,7 +43,7 @@ pub(super) async fn dispatch(
             shared.protocols.handle(operation, admission, request).await
         }
         Err(refused) => {
-            let delay = audit(shared, &refused, &request, &operation, peer);
+            let delay = audit(shared, &refused, &request, &operation, caller);
             tokio::time::sleep(delay).await;
             shared.protocols.refuse(refused.into_refusal(), record.id(), request)
         }
@@ -55,9 +54,10 @@ fn admit(
     shared: &Shared,
     request: &Request<Body>,
     operation: &Operation,
+    caller: &Caller,
     record: &mut Record,
 ) -> Result<(Principal, Admission), Refused> {
-    let (principal, payload) = identify(shared, request, operation)?;
+    let (principal, payload) = identify(shared, request, operation, caller)?;
     record.is_from(&principal);
     match shared.policy.permit(&principal, operation) {
         Ok(()) => Ok((principal, Admission { request_id: record.id(), payload })),
@@ -69,17 +69,18 @@ fn identify(
     shared: &Shared,
     request: &Request<Body>,
     operation: &Operation,
+    caller: &Caller,
 ) -> Result<(Principal, Payload), Refused> {
-    let headers = request.headers();
+    let (headers, certificate) = (request.headers(), caller.certificate.as_deref());
     let Some(s3) = &operation.s3 else {
-        return Ok((shared.policy.identify(headers)?, Payload::Plain));
+        return Ok((shared.policy.identify(headers, certificate)?, Payload::Plain));
     };
     let query = s3.query()?;
     let signed =
         shared.policy.verify_signature(request.method(), request.uri(), query, headers, SystemTime::now())?;
     match signed {
         Some(signed) => Ok((signed.principal, Payload::signed(&signed.payload_hash, signed.chunks)?)),
-        None => Ok((shared.policy.identify(headers)?, Payload::unsigned(headers)?)),
+        None => Ok((shared.policy.identify(headers, certificate)?, Payload::unsigned(headers)?)),
     }
 }
 
@@ -89,10 +90,10 @@ fn audit(
     refused: &Refused,
     request: &Request<Body>,
     operation: &Operation,
-    peer: SocketAddr,
+    caller: &Caller,
 ) -> Duration {
     let (method, path) = (operation.method.as_str(), request.uri().path());
-    let attempt = Attempt { peer, principal: None, method, path };
+    let attempt = Attempt { peer: caller.peer, principal: None, method, path };
     match refused {
         Refused::Rejected(rejected) => shared.audit.rejected(&attempt, rejected),
         Refused::Denied(principal, denied) => {
@@ -137,6 +138,8 @@ fn unauthorized(rejected: &Rejected) -> Refusal {
         | Rejected::Unknown
         | Rejected::NoTokens
         | Rejected::Expired(_)
+        | Rejected::UnknownCertificate(_)
+        | Rejected::AmbiguousCertificate(..)
         | Rejected::CacheToken
         | Rejected::IssuerGone
         | Rejected::JobExpired => ErrorCode::Unauthorized,

@@ -176,6 +176,7 @@ impl From<PathError> for Refusal {
             | PathError::BadEscape(_)
             | PathError::EncodedSlash
             | PathError::NotUtf8
+            | PathError::NotXml
             | PathError::EmptySegment
             | PathError::Reserved
             | PathError::Key(_) => ErrorCode::BadPath,

@@ -76,6 +76,9 @@ pub enum PathError {
         "there is no such bucket: buckets are larder's namespaces, 'default' and those in its configuration"
     )]
     NoSuchNamespace,
+    /// U+FFFE or U+FFFF: no XML can hold them, so no listing could show the key.
+    #[error("the path has the character U+FFFE or U+FFFF, which no listing can show: rename the key")]
+    NotXml,
     /// A rule for keys is broken.
     #[error(transparent)]
     Key(KeyError),
@@ -107,6 +110,9 @@ impl Target {
             return Err(PathError::Key(KeyError::TooLong(raw.len())));
         }
         let decoded = decode(raw)?;
+        if decoded.contains(['\u{fffe}', '\u{ffff}']) {
+            return Err(PathError::NotXml);
+        }
         let (path, is_collection) = match decoded.strip_suffix('/') {
             Some(path) => (path, true),
             None => (&*decoded, false),
@@ -293,6 +299,7 @@ mod tests {
             ("/a%2fb", PathError::EncodedSlash),
             ("/a%2Fb", PathError::EncodedSlash),
             ("/a%ff", PathError::NotUtf8),
+            ("/a%ef%bf%bf", PathError::NotXml),
             ("/a%", PathError::BadEscape(2)),
             ("/a%4", PathError::BadEscape(2)),
             ("/a%zz", PathError::BadEscape(2)),

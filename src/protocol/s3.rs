@@ -68,7 +68,7 @@ async fn dispatch(
     let method = operation.method;
     let target = match operation.target {
         Ok(target) => target,
-        Err(PathError::NoSuchNamespace) if method == MethodLabel::Put && is_bucket_path(parts.uri.path()) => {
+        Err(PathError::NoSuchNamespace) if method == MethodLabel::Put && is_bucket_path(context, parts) => {
             let text =
                 "buckets are larder's namespaces: have one added to its configuration, [namespaces.NAME]";
             return Err(S3Error::with_message(S3ErrorCode::AccessDenied, text));
@@ -126,6 +126,7 @@ fn directory(method: MethodLabel) -> Result<Response, S3Error> {
     }
 }
 
-fn is_bucket_path(path: &str) -> bool {
-    path.trim_matches('/').split('/').count() == 1
+fn is_bucket_path(context: &Context, parts: &Parts) -> bool {
+    let is_key = is_to_bucket_host(&parts.uri, &parts.headers, context.s3_domain.as_deref());
+    !is_key && !parts.uri.path().trim_matches('/').contains('/')
 }

@@ -75,7 +75,8 @@ pub(super) async fn delete(
     Ok(context.cache.delete(name, precondition).await?)
 }
 
-async fn precondition(
+/// What must still hold when a write or a delete takes effect, after the headers' conditions were found to hold now.
+pub(super) async fn precondition(
     context: &Context,
     name: &ObjectName,
     headers: &HeaderMap,

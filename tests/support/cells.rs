@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
 #[path = "running.rs"]
-mod running;
+pub mod running;
 #[path = "signer.rs"]
 mod signer;
 
@@ -70,7 +70,8 @@ pub fn rights(shows: Shows, namespace: &str, anonymous: Option<Anonymous>) -> Op
     }
 }
 
-fn configure(config: &mut Config, anonymous: Option<Anonymous>) {
+/// The namespaces and tokens.
+pub fn configure(config: &mut Config, anonymous: Option<Anonymous>) {
     config.anonymous = anonymous;
     for name in NAMESPACES {
         config.namespaces.insert(Namespace::new(name).unwrap(), NamespaceConfig::default());

@@ -12,6 +12,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use toml::value::{Datetime, Offset};
 
 use super::{Reader, in_file_order};
+use crate::config::certificates::CertificateName;
 use crate::config::load::Draft;
 use crate::config::problem::{Source, did_you_mean};
 use crate::config::secret::SecretDigest;
@@ -50,7 +51,7 @@ impl Reader<'_> {
     /// `None` when the table says nothing of a secret, or too much: a problem that is noted.
     fn token(&self, draft: &mut Draft, label: &str, table: &DeTable<'_>) -> Option<TokenConfig> {
         let mut secrets = Vec::new();
-        let (mut namespaces, mut allow, mut expires) = (None, None, None);
+        let (mut certificates, mut namespaces, mut allow, mut expires) = (Vec::new(), None, None, None);
         for (name, value) in in_file_order(table) {
             let source = self.source(name.span().start);
             let full = format!("{label}.{}", name.get_ref());
@@ -59,6 +60,7 @@ impl Reader<'_> {
                 "secret_file" => secret_file(value).map(|secret| secrets.push(secret)),
                 "secret_env" => secret_env(value).map(|secret| secrets.push(secret)),
                 "secret_sha256" => secret_sha256(value).map(|secret| secrets.push(secret)),
+                "certificate" => certificate(value).map(|found| certificates = found),
                 "namespaces" => list(value, "namespaces = [\"team-a\", \"pr-*\"]", &|text| {
                     NamespaceScope::parse(text).map_err(|error| format!("\"{text}\": {error}"))
                 })
@@ -83,13 +85,18 @@ impl Reader<'_> {
             (Some(source), 1) => source,
             // Told already: the one there is was broken.
             (None, 1) => return None,
+            (None, 0) if !certificates.is_empty() => SecretSource::Absent,
+            (None, 0) if table.contains_key("certificate") => return None,
             (_, named) => {
-                let found = if named == 0 { "no secret" } else { "more than one secret" };
+                let (found, or) = match named {
+                    0 => ("no secret", ", or a certificate"),
+                    _ => ("more than one secret", ""),
+                };
                 draft.problem_with(
                     label,
                     format!(
                         "the token has {found}: give it one of secret_sha256, secret_file and secret_env (larder \
-                         token new makes one)"
+                         token new makes one){or}"
                     ),
                 );
                 return None;
@@ -99,6 +106,7 @@ impl Reader<'_> {
         Some(TokenConfig {
             namespaces: namespaces.unwrap_or(defaults.namespaces),
             allow: allow.unwrap_or(defaults.allow),
+            certificates,
             expires,
             ..defaults
         })
@@ -133,6 +141,14 @@ fn secret_sha256(value: &DeValue<'_>) -> Result<SecretSource, String> {
     let digest = SecretDigest::from_hex(text(value, example)?);
     // What stands there is not shown: it may be the secret itself.
     digest.map(SecretSource::Digest).ok_or_else(|| format!("this is no SHA-256: write {example}"))
+}
+
+fn certificate(value: &DeValue<'_>) -> Result<Vec<CertificateName>, String> {
+    let example = "certificate = \"runner-7.lan\"";
+    match value {
+        DeValue::Array(_) => list(value, example, &CertificateName::new),
+        one => text(one, example).and_then(CertificateName::new).map(|name| vec![name]),
+    }
 }
 
 /// A list of texts, not empty, each read by `parse`; all that is wrong with it in one text.

@@ -100,6 +100,14 @@ impl Checksums {
     /// # Errors
     /// A [`Refusal`] that names the checksum that is wrong or missing.
     pub(super) fn finish(self, trailers: &[(String, String)]) -> Result<(), Refusal> {
+        let is_wanted = |name: &str| self.wanted.iter().any(|wanted| wanted.header == name);
+        if let Some((name, _)) =
+            trailers.iter().find(|(name, _)| name.starts_with(PREFIX) && !is_wanted(name))
+        {
+            let text =
+                format!("the trailer {name} was not announced in x-amz-trailer, so it was not checked");
+            return Err(Refusal::new(ErrorCode::BadHeader, text));
+        }
         for Wanted { header, value, running } in self.wanted {
             let value = match value {
                 Some(value) => value,
@@ -247,7 +255,7 @@ mod tests {
         for (trailers, outcome) in [
             (&[("x-amz-checksum-crc32", "y/Q5Jg==")][..], Ok(())),
             (&[("x-amz-checksum-crc32", "y/Q5JQ==")], Err(ErrorCode::BadDigest)),
-            (&[("x-amz-checksum-sha1", "y/Q5Jg==")], Err(ErrorCode::IncompleteBody)),
+            (&[("x-amz-checksum-sha1", "y/Q5Jg==")], Err(ErrorCode::BadHeader)),
             (&[], Err(ErrorCode::IncompleteBody)),
         ] {
             assert_eq!(check(&announced, b"123456789", trailers), outcome);

@@ -17,7 +17,7 @@ use super::service::namespace;
 use crate::cache::{Object, ObjectBody};
 use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::object::{ObjectInfo, Precondition};
-use crate::protocol::conditions::{self, Failed, ReadOutcome};
+use crate::protocol::conditions::{self, ReadOutcome};
 use crate::protocol::error::Refusal;
 use crate::protocol::path::PathError;
 use crate::protocol::{Context, write};
@@ -45,13 +45,7 @@ pub(super) async fn copy_object(
     let source = context.cache.get(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
     check_source(headers, source.info())?;
     let length = source.info().length;
-    let precondition = if conditions::concern_writes(headers) {
-        let current = context.cache.head(&to).await.map_err(Refusal::from)?;
-        conditions::for_write(headers, current.as_ref())
-            .map_err(|Failed| S3Error::new(S3ErrorCode::PreconditionFailed))?
-    } else {
-        Precondition::None
-    };
+    let precondition = write::precondition(context, &to, headers).await?;
     let limit = context.namespaces.max_object_size(&to.namespace);
     let info =
         write::store(context, to, precondition, limit, &mut Copied::new(source, 0..length)).await?.info;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::response::Response;
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Collected};
 use s3s::{HttpResponse, S3Error, S3ErrorCode};
@@ -94,6 +95,7 @@ pub(in crate::protocol) fn refuse(refusal: Refusal, request_id: u64) -> Response
 /// An error that `s3s` has already written, read back, so that all errors leave by one way and have text and number.
 pub(super) async fn reread(response: HttpResponse) -> S3Error {
     let status = response.status();
+    let retry_after = response.headers().get(RETRY_AFTER).cloned();
     let body = response.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
     let body = String::from_utf8_lossy(&body);
     let text = |tag: &str| {
@@ -108,6 +110,9 @@ pub(super) async fn reread(response: HttpResponse) -> S3Error {
         error.set_message(message);
     }
     error.set_status_code(status);
+    if let Some(value) = retry_after {
+        error.set_headers(HeaderMap::from_iter([(RETRY_AFTER, value)]));
+    }
     error
 }
 

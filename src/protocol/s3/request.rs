@@ -58,6 +58,9 @@ const S3_PARAMETERS: &[&str] = &[
     "x-id",
 ];
 
+/// What follows an object's path where one of its versions is meant.
+pub(super) const VERSION: &str = "?versionId=";
+
 /// What an S3 request has beside method and target.
 #[derive(Clone, Debug)]
 pub struct S3Request {
@@ -135,7 +138,8 @@ fn has_s3_parameter(query: &str) -> bool {
 /// What `x-amz-copy-source` names. Clients encode the slashes in it or do not.
 fn copy_source(value: &HeaderValue, namespaces: &Namespaces) -> Result<Target, PathError> {
     let source = value.to_str().map_err(|_| PathError::NotUtf8)?;
-    let source = source.split_once('?').map_or(source, |(path, _)| path);
+    // A bare '?' belongs to the key, as some clients send it.
+    let source = source.split_once(VERSION).map_or(source, |(path, _)| path);
     let decoded = percent_decode_str(source).decode_utf8().map_err(|_| PathError::NotUtf8)?;
     let decoded = decoded.strip_prefix('/').unwrap_or(&decoded);
     let segments: Vec<_> = decoded.split('/').map(|segment| encode_segment(segment).to_string()).collect();
@@ -242,6 +246,7 @@ mod tests {
         for (source, expected) in [
             ("/default/a%20b", Ok("/default/a%20b")),
             ("default%2Fa%2Fb", Ok("/default/a/b")),
+            ("default/a?b", Ok("/default/a%3Fb")),
             ("other%2Fa", Err(PathError::NoSuchNamespace)),
             ("default/%ff", Err(PathError::NotUtf8)),
             ("default/a?versionId=null", Ok("/default/a")),

@@ -26,6 +26,7 @@ use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::checksums::Subject;
 use super::payload::Payload;
+use super::request::VERSION;
 use super::verified::Verified;
 use super::{copying, error, listing, uploads};
 use crate::cache::Cache;
@@ -104,6 +105,11 @@ impl Service {
         let limit = if has_list { MAX_LIST } else { MAX_SETTINGS };
         let body = Verified::new(incoming, &parts.headers, payload, subject)?;
         let (body, _permit) = body.read_all(limit, &self.cache).await?;
+        if has_list && [&b"<![CDATA["[..], b"<!DOCTYPE"].iter().any(|bad| contains(&body, bad)) {
+            // `s3s` would leave out what stands there, and so read another key.
+            let text = "the list has a CDATA section or a document type: write its texts plainly";
+            return Err(S3Error::with_message(S3ErrorCode::MalformedXML, text));
+        }
         let path = match target {
             Target::Collection(collection) if collection.prefix.is_empty() => {
                 format!("/{}", collection.namespace)
@@ -143,11 +149,17 @@ fn unsigned(headers: &HeaderMap) -> HeaderMap {
     }
     // Which object that is was read before, by rules that know how namespaces may be called.
     if let Some(source) = headers.get_mut(COPY_SOURCE) {
-        let version = source.to_str().ok().and_then(|text| text.split_once('?')).map(|(_, version)| version);
-        let stand_in = version.map_or_else(|| STAND_IN.to_owned(), |version| format!("{STAND_IN}?{version}"));
+        let version =
+            source.to_str().ok().and_then(|text| text.split_once(VERSION)).map(|(_, version)| version);
+        let stand_in =
+            version.map_or_else(|| STAND_IN.to_owned(), |version| format!("{STAND_IN}{VERSION}{version}"));
         *source = HeaderValue::try_from(stand_in).unwrap_or_else(|_| HeaderValue::from_static(STAND_IN));
     }
     headers
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    text.windows(wanted.len()).any(|window| window == wanted)
 }
 
 /// Namespaces have rules of their own, and were found before.

@@ -12,7 +12,7 @@ mod stored;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use s3s::dto::{
     AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
     CreateMultipartUploadOutput,
@@ -30,7 +30,6 @@ use super::verified::Verified;
 use crate::cache::PutOptions;
 use crate::key::ObjectName;
 use crate::object::{ObjectInfo, Precondition};
-use crate::protocol::conditions::{self, Failed};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::incoming::Incoming;
 use crate::protocol::operation::MethodLabel;
@@ -70,7 +69,8 @@ pub(super) async fn put_part(
     let upload = StoredUpload::find(context, &name, query.get("uploadId").unwrap_or_default()).await?;
     let limit = context.namespaces.max_object_size(&name.namespace);
     let part = upload.part(number)?;
-    let stored = write::store(context, part, Precondition::None, limit, &mut body).await?;
+    let stored = write::store(context, part.clone(), Precondition::None, limit, &mut body).await?;
+    upload.keep_or_remove(context, &name, &part).await?;
     let mut response = Response::new(Body::empty());
     validators::set(response.headers_mut(), &stored.info);
     Ok(response)
@@ -100,13 +100,7 @@ pub(super) async fn complete(
         return Err(S3Error::with_message(S3ErrorCode::InvalidRequest, text));
     }
     let checksums = Checksums::promised(headers, Subject::Object)?;
-    let precondition = if conditions::concern_writes(headers) {
-        let current = context.cache.head(&name).await.map_err(Refusal::from)?;
-        conditions::for_write(headers, current.as_ref())
-            .map_err(|Failed| S3Error::new(S3ErrorCode::PreconditionFailed))?
-    } else {
-        Precondition::None
-    };
+    let precondition = write::precondition(context, &name, headers).await?;
     let bucket = name.namespace.to_string();
     let key = name.key.to_string();
     let info = put_together(context, name, parts, precondition, checksums).await?;
@@ -135,6 +129,7 @@ struct NamedPart {
     number: i32,
     name: ObjectName,
     info: ObjectInfo,
+    checksums: Checksums,
 }
 
 /// The parts that a completion names, in order.
@@ -162,9 +157,27 @@ async fn wanted_parts(
         if part.e_tag.as_ref().is_some_and(|claimed| *claimed != etag(info.etag)) {
             return Err(invalid_part(number));
         }
-        parts.push(NamedPart { number, name, info });
+        parts.push(NamedPart { number, name, info, checksums: part_checksums(part)? });
     }
     Ok(parts)
+}
+
+/// The checksums that a completion names for a part, as if they had come with it.
+fn part_checksums(part: &CompletedPart) -> S3Result<Checksums> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("x-amz-checksum-crc32", &part.checksum_crc32),
+        ("x-amz-checksum-crc32c", &part.checksum_crc32c),
+        ("x-amz-checksum-crc64nvme", &part.checksum_crc64nvme),
+        ("x-amz-checksum-sha1", &part.checksum_sha1),
+        ("x-amz-checksum-sha256", &part.checksum_sha256),
+    ] {
+        if let Some(text) = value {
+            let value = HeaderValue::try_from(text).map_err(|_| S3ErrorCode::MalformedXML)?;
+            headers.insert(name, value);
+        }
+    }
+    Ok(Checksums::promised(&headers, Subject::Object)?)
 }
 
 async fn put_together(
@@ -180,15 +193,17 @@ async fn put_together(
         max_length: Some(context.namespaces.max_object_size(&name.namespace)),
     };
     let mut whole = context.cache.begin_put(name, options).await.map_err(Refusal::from)?;
-    for NamedPart { number, name, info } in parts {
+    for NamedPart { number, name, info, checksums: mut of_part } in parts {
         let object = context.cache.get(&name).await.map_err(Refusal::from)?;
         // One that was uploaded anew meanwhile is not the one that the client named.
         let same = object.filter(|object| object.info().sequence == info.sequence);
         let mut body = same.ok_or_else(|| invalid_part(number))?.into_body(0..info.length);
         while let Some(chunk) = body.next_chunk().await.map_err(Refusal::from)? {
             checksums.update(&chunk);
+            of_part.update(&chunk);
             whole.write(chunk).await.map_err(Refusal::from)?;
         }
+        of_part.finish(&[])?;
     }
     checksums.finish(&[])?;
     Ok(etag(whole.commit().await.map_err(Refusal::from)?.info.etag))

@@ -44,7 +44,8 @@ pub(in crate::protocol::s3) async fn copy_part(
     };
     let limit = context.namespaces.max_object_size(&name.namespace);
     let mut source = Copied::new(object, range);
-    let stored = write::store(context, part, Precondition::None, limit, &mut source).await?;
+    let stored = write::store(context, part.clone(), Precondition::None, limit, &mut source).await?;
+    upload.keep_or_remove(context, &name, &part).await?;
     let result = CopyPartResult {
         e_tag: Some(etag(stored.info.etag)),
         last_modified: Some(Timestamp::from(stored.info.modified())),

@@ -4,34 +4,62 @@
 
 use std::time::SystemTime;
 
-use super::stored::is_over;
+use super::stored::{RECORD, is_over};
 use crate::cache::CacheError;
-use crate::key::{Namespace, ObjectName};
+use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::object::Precondition;
 use crate::protocol::Context;
 
 /// Objects looked at in one go.
 const BATCH: usize = 1000;
 
-/// Removes every part and every record that is over a day old at `now`. Returns how many.
+/// Removes every upload that was begun over a day before `now`, and parts whose upload has ended. Returns how many objects
+/// that were. Nothing is removed while the index loads, when an upload may only seem to have ended.
 ///
 /// # Errors
 /// Those of listing and deleting.
 pub(in crate::protocol) async fn expire(context: &Context, now: SystemTime) -> Result<usize, CacheError> {
     let uploads = Namespace::uploads();
     let (mut after, mut removed) = (None::<String>, 0);
+    // The parts of one upload, whose record comes behind them.
+    let mut parts: Vec<ObjectKey> = Vec::new();
+    if !context.cache.is_ready() {
+        return Ok(0);
+    }
     loop {
         let rows = context.cache.list(&uploads, "", after.as_deref(), BATCH).await?;
         let is_last = rows.len() < BATCH;
         for row in rows {
             after = Some(row.key.as_str().to_owned());
+            let is_of_same = parts.first().is_none_or(|part| upload_of(part) == upload_of(&row.key));
+            let ended = if is_of_same { Vec::new() } else { std::mem::take(&mut parts) };
+            removed += remove(context, ended).await?;
+            if row.key.last_segment() != RECORD {
+                parts.push(row.key);
+                continue;
+            }
+            let mut upload = std::mem::take(&mut parts);
             if is_over(row.info.modified(), now) {
-                let name = ObjectName { namespace: uploads.clone(), key: row.key };
-                removed += usize::from(context.cache.delete(&name, Precondition::None).await?);
+                upload.push(row.key);
+                removed += remove(context, upload).await?;
             }
         }
         if is_last {
-            return Ok(removed);
+            return Ok(removed + remove(context, parts).await?);
         }
     }
+}
+
+async fn remove(context: &Context, keys: Vec<ObjectKey>) -> Result<usize, CacheError> {
+    let mut removed = 0;
+    for key in keys {
+        let name = ObjectName { namespace: Namespace::uploads(), key };
+        removed += usize::from(context.cache.delete(&name, Precondition::None).await?);
+    }
+    Ok(removed)
+}
+
+/// The part of a key that all objects of one upload have.
+fn upload_of(key: &ObjectKey) -> &str {
+    key.as_str().rsplit_once('/').map_or(key.as_str(), |(upload, _)| upload)
 }

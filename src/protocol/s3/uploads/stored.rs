@@ -95,6 +95,22 @@ impl StoredUpload {
         Ok(rows.map_err(Refusal::from)?.into_iter().filter_map(number).collect())
     }
 
+    /// Removes a part that was stored while its upload came to an end.
+    pub(super) async fn keep_or_remove(
+        &self,
+        context: &Context,
+        name: &ObjectName,
+        part: &ObjectName,
+    ) -> S3Result<()> {
+        match Self::find(context, name, &self.id).await {
+            Err(error) if *error.code() == S3ErrorCode::NoSuchUpload => {
+                context.cache.delete(part, Precondition::None).await.map_err(Refusal::from)?;
+                Err(error)
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Makes an end of it, once its object is there. The parts go in the background: there can be ten thousand.
     pub(super) async fn close(self, context: &Context) {
         let cache = context.cache.clone();
@@ -114,7 +130,7 @@ impl StoredUpload {
         });
     }
 
-    /// Removes all that is stored of it. The record goes first, so that no part comes after.
+    /// Removes all that is stored of it. The record goes first: whoever stores a part then finds it gone.
     pub(super) async fn remove(self, context: &Context) -> S3Result<()> {
         let record = self.object(RECORD)?;
         context.cache.delete(&record, Precondition::None).await.map_err(Refusal::from)?;
