@@ -1,5 +1,7 @@
 //! What a caller shows of itself: the header `Authorization`, and the identity token of a CI job.
 
+#![allow(clippy::expect_used, reason = "whatever is wrong here has to be loud")]
+
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
