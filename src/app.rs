@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 
-use crate::auth::Policy;
+use crate::auth::{Policy, TokenKeyError};
 use crate::cache::{Cache, CacheOptions, OpenError};
 use crate::config::Config;
 use crate::http::Site;
@@ -30,6 +30,9 @@ pub enum AppError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Unusable),
+    /// The key of the cache tokens cannot be used.
+    #[error(transparent)]
+    TokenKey(#[from] TokenKeyError),
     /// The store could not be brought to disk at the end.
     #[error("closing the store failed, the last writes may be lost: {0}")]
     Close(#[source] io::Error),
@@ -66,13 +69,13 @@ impl App {
     /// then loads while the server already answers.
     ///
     /// # Errors
-    /// [`AppError::Metrics`], [`AppError::Open`], [`AppError::Tls`].
+    /// [`AppError::Metrics`], [`AppError::Open`], [`AppError::Tls`], [`AppError::TokenKey`].
     pub fn build(config: &Config) -> Result<Self, AppError> {
         let metrics = Metrics::new()?;
         let tls = config.tls().map(Tls::open).transpose()?;
         let cache = Cache::open(CacheOptions::from(config), metrics.clone())?;
         let protocols = Protocols::new(cache.clone(), config, metrics.clone());
-        let policy = Policy::new(config);
+        let policy = Policy::new(config)?;
         let site = Site::new(protocols.clone(), cache.clone(), metrics.clone(), policy.clone());
         let limits = Limits {
             max_connections: config.max_connections,

@@ -5,24 +5,29 @@
 
 pub mod audit;
 
+mod cache_token;
 mod certificates;
 mod credentials;
 mod failures;
+mod oidc;
 mod principal;
 mod refused;
 mod reload;
 mod rules;
 mod sigv4;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 
-pub use principal::Principal;
+pub use cache_token::{CacheToken, TokenKeyError};
+pub use oidc::{ExchangeError, Exchanged};
+pub use principal::{Job, Principal};
 pub use refused::{Denied, Rejected};
-pub use reload::{Change, WouldOpen};
+pub use reload::{Change, NotReplaced};
 pub use sigv4::{SignatureError, Signed};
 
 use crate::config::{Config, Secret};
@@ -31,13 +36,18 @@ use crate::protocol::operation::{Access, Operation};
 use crate::protocol::path::Target;
 use crate::protocol::visible::Visible;
 use crate::tls::ClientCertificate;
+use cache_token::TokenKey;
 use credentials::Credentials;
+use oidc::Issuers;
 use rules::Rules;
 
 /// Who may do what. Clones share it, so that all of them see new rules at once.
 #[derive(Clone)]
 pub struct Policy {
     rules: Arc<ArcSwap<Rules>>,
+    issuers: Arc<Issuers>,
+    /// Where the key of the cache tokens is, whatever a reloaded configuration says of the directory.
+    data_dir: Arc<Path>,
 }
 
 /// What a signature of S3 is checked with.
@@ -50,11 +60,19 @@ pub struct S3Key {
 }
 
 impl Policy {
-    /// The rules of `config`: its tokens, and its word about callers without one. Without either everything is
-    /// allowed; the configuration sees to it that such a server listens on loopback only.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
-        Self { rules: Arc::new(ArcSwap::from_pointee(Rules::new(config))) }
+    /// The rules of `config`: its tokens, its issuers, and its word about callers without a token. Without any of these
+    /// everything is allowed; the configuration sees to it that such a server listens on loopback only. With issuers, the
+    /// key of the cache tokens is made in the data directory if it is not there yet.
+    ///
+    /// # Errors
+    /// [`TokenKeyError`].
+    pub fn new(config: &Config) -> Result<Self, TokenKeyError> {
+        let rules = Rules::new(config, TokenKey::of(config, &config.data_dir)?);
+        Ok(Self {
+            rules: Arc::new(ArcSwap::from_pointee(rules)),
+            issuers: Arc::default(),
+            data_dir: Arc::from(config.data_dir.as_path()),
+        })
     }
 
     /// Who a request with these headers comes from, over a connection whose other end has shown this certificate: the
@@ -151,7 +169,7 @@ mod tests {
         adjust(&mut token);
         let mut config = Config { anonymous, ..Config::default() };
         config.tokens.insert(TokenName::new("ci").unwrap(), token);
-        Policy::new(&config)
+        Policy::new(&config).unwrap()
     }
 
     fn identify(policy: &Policy, secret: Option<&str>) -> Result<String, Rejected> {
@@ -173,7 +191,7 @@ mod tests {
         assert_eq!(identify(&open, good), Ok("ci".to_owned()));
         assert_eq!(identify(&open, None), Ok("anonymous".to_owned()));
         assert_eq!(identify(&open, wrong), Err(Rejected::Unknown));
-        let local = Policy::new(&Config::default());
+        let local = Policy::new(&Config::default()).unwrap();
         assert_eq!(identify(&local, None), Ok("local".to_owned()));
         assert_eq!(identify(&local, good), Err(Rejected::NoTokens));
     }

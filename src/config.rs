@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::key::{Namespace, NamespacePattern};
@@ -15,6 +16,7 @@ mod file;
 mod keys;
 mod load;
 mod namespaces;
+mod oidc;
 mod problem;
 mod quantity;
 mod rules;
@@ -27,9 +29,14 @@ mod value;
 
 pub use certificates::{CertificateName, CertificateNameKind};
 pub use file::File;
+pub use file::tokens::print_expiry;
 pub use keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
 pub use load::{CONFIG_VARIABLE, Input, Loaded};
 pub use namespaces::{DEFAULT_IDLE_EXPIRY, MIN_QUOTA, NamespaceConfig, Overwrite};
+pub use oidc::{
+    ClaimPattern, DEFAULT_MAX_TTL, LONGEST_MAX_TTL, MIN_TOKEN_KEY_CHARS, OIDC_KEYS, OIDC_RULE_KEYS,
+    OidcConfig, OidcRule, is_loopback,
+};
 pub use problem::{Problem, Problems, Source};
 pub use rules::{MIN_CAPACITY, MIN_MEMORY_BUDGET};
 pub use secret::{MAX_SECRET_CHARS, MIN_SECRET_CHARS, Secret, SecretDigest, SecretError};
@@ -127,16 +134,23 @@ pub struct Config {
     pub namespaces: BTreeMap<Namespace, NamespaceConfig>,
     /// Who may come with which secret, and what for.
     pub tokens: BTreeMap<TokenName, TokenConfig>,
+    /// Whose identity tokens are exchanged for cache tokens.
+    pub oidc: Vec<OidcConfig>,
+    /// File with the key that cache tokens are signed with; `None`: one is made in the data directory.
+    pub token_key_file: Option<PathBuf>,
+    /// That key, where a file is named and was read, which only a configuration for serving does.
+    pub token_key: Option<Arc<Secret>>,
     /// Settings of namespaces by pattern. Where several match a name, the first of the map counts.
     pub namespace_patterns: BTreeMap<NamespacePattern, NamespaceConfig>,
 }
 
 impl Config {
-    /// True when nobody gets in from another machine unless somebody wrote so: there are tokens, or a word about
-    /// callers without one, or the server listens on loopback only.
+    /// True when nobody gets in from another machine unless somebody wrote so: there are tokens, or issuers of them, or
+    /// a word about callers without one, or the server listens on loopback only.
     #[must_use]
     pub fn is_closed_or_local(&self) -> bool {
-        self.anonymous.is_some() || !self.tokens.is_empty() || self.listen.ip().to_canonical().is_loopback()
+        let is_closed = self.anonymous.is_some() || !self.tokens.is_empty() || !self.oidc.is_empty();
+        is_closed || self.listen.ip().to_canonical().is_loopback()
     }
 }
 
@@ -167,6 +181,9 @@ impl Default for Config {
             log_level: "info".to_owned(),
             namespaces: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            oidc: Vec::new(),
+            token_key_file: None,
+            token_key: None,
             namespace_patterns: BTreeMap::new(),
         }
     }

@@ -6,7 +6,7 @@
 //! 1. `record`: in-flight gauge, metrics, the one log line. Outermost, so that it sees the answers of all others.
 //! 2. `panics`: a panic becomes a 500 and a log line. Outside of all that could panic.
 //! 3. `overload`: a surplus connection gets its 503. Before anything that costs.
-//! 4. `admin` for the server's own pages, else `dispatch`: typed operation, rights, protocols.
+//! 4. `admin` and `token` for the server's own pages, else `dispatch`: typed operation, rights, protocols.
 //!
 //! It knows nothing of sockets and time-outs (`server`) and nothing of what the protocols mean by a path.
 
@@ -17,6 +17,7 @@ mod labels;
 mod overload;
 mod panics;
 mod record;
+mod token;
 mod upload;
 
 use std::net::SocketAddr;
@@ -106,12 +107,17 @@ impl Site {
 
     async fn route(&self, request: Request<Body>, caller: &Caller, record: &mut Record) -> Response<Body> {
         let own_page = admin::owns(request.uri().path()) && !self.0.protocols.is_to_bucket_host(&request);
-        if caller.surplus && !own_page && !overload::is_exempt(&request) {
+        // Of the server's own pages this one costs.
+        let always_answers = own_page && request.uri().path() != token::PATH;
+        if caller.surplus && !always_answers && !overload::is_exempt(&request) {
             self.0.labels.refused_connections.inc();
             return self.0.protocols.refuse(overload::refusal(), record.id(), request);
         }
         if own_page {
             record.is_admin();
+            if request.uri().path() == token::PATH {
+                return token::exchange(&self.0, request, caller.peer, record).await;
+            }
             return self.0.admin.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         }
         dispatch::dispatch(&self.0, request, caller, record).await

@@ -100,7 +100,7 @@ metrics! {
     refused: IntCounterVec = "larder_refused_total" ["reason"]
         "Requests and connections refused for overload, by reason (connections, memory).";
     auth_refusals: IntCounterVec = "larder_auth_refusals_total" ["reason"]
-        "Requests refused for who asked, by reason (missing, malformed, unknown, expired, certificate, clock, signature, right, namespace).";
+        "Requests refused for who asked, by reason (missing, malformed, unknown, expired, certificate, clock, signature, right, namespace; for identity tokens also algorithm, issuer, key, audience, rule, unreachable).";
     hits: IntCounter = "larder_hits_total"
         [] "GETs of objects that were found. The probe .sccache_check does not count.";
     misses: IntCounter = "larder_misses_total"

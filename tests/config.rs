@@ -80,6 +80,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("tls_client_ca", "/srv/ca.pem"),
     ("tls_require_client_cert", "true"),
     ("s3_domain", "s3.example.org"),
+    ("token_key_file", "/srv/token.key"),
     ("log_format", "json"),
     ("log_level", "warn"),
 ];
@@ -134,6 +135,9 @@ fn values_reach_their_fields() {
         log_level: "warn".to_owned(),
         namespaces: BTreeMap::new(),
         tokens: BTreeMap::new(),
+        oidc: Vec::new(),
+        token_key_file: Some(PathBuf::from("/srv/token.key")),
+        token_key: None,
         namespace_patterns: BTreeMap::new(),
     };
     assert_eq!(config, expected);

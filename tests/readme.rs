@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use larder::config::{Config, KEYS, NAMESPACE_KEYS, TOKEN_KEYS};
+use larder::config::{Config, KEYS, NAMESPACE_KEYS, OIDC_KEYS, OIDC_RULE_KEYS, TOKEN_KEYS, TokenKey};
 use larder::metrics::DESCRIPTIONS;
 use larder::protocol::error::ErrorCode;
 use larder::protocol::s3;
@@ -37,7 +37,9 @@ fn hold(table: &str, expected: &str) {
 fn the_tables_say_what_the_code_says() {
     hold("configuration", &configuration());
     hold("namespaces", &namespaces());
-    hold("tokens", &tokens());
+    hold("tokens", &tokens(TOKEN_KEYS));
+    hold("oidc", &tokens(OIDC_KEYS));
+    hold("oidc.rules", &tokens(OIDC_RULE_KEYS));
     hold("metrics", &metrics());
     hold("errors", &errors());
 }
@@ -60,9 +62,9 @@ fn namespaces() -> String {
     table
 }
 
-fn tokens() -> String {
+fn tokens(keys: &[TokenKey]) -> String {
     let mut table = row(&["Key", "Value", "Meaning"]) + "|---|---|---|\n";
-    for key in TOKEN_KEYS {
+    for key in keys {
         table += &row(&[&code(key.name), key.value, key.help]);
     }
     table

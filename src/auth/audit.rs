@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use prometheus::IntCounterVec;
 
 use super::failures::Failures;
-use super::reload::{Change, WouldOpen};
-use super::{Denied, Principal, Rejected};
-use crate::config::Problems;
+use super::reload::{Change, NotReplaced};
+use super::{Denied, ExchangeError, Exchanged, Principal, Rejected};
+use crate::config::{Problems, print_expiry};
 use crate::metrics::Metrics;
 
 /// Longest part of a path that a line shows, in bytes: a caller must not fill the log.
@@ -55,6 +55,18 @@ impl Audit {
         let _no_delay = self.refused(attempt, denied.reason(), false);
     }
 
+    /// Notes that an identity token was not exchanged; how long the answer is to wait.
+    #[must_use]
+    pub fn not_exchanged(&self, attempt: &Attempt<'_>, error: &ExchangeError) -> Duration {
+        match error.unruled() {
+            None => self.refused(attempt, error.reason(), error.is_guess()),
+            Some(job) => {
+                let principal = Principal::Job(job);
+                self.refused(&Attempt { principal: Some(&principal), ..*attempt }, error.reason(), false)
+            }
+        }
+    }
+
     /// Notes a refusal for a reason of a protocol's own, such as a wrong signature; `guess` when it may have been an
     /// attempt at a secret. How long its answer is to wait.
     #[must_use]
@@ -79,6 +91,22 @@ impl Audit {
     }
 }
 
+/// Notes that a job got a cache token: who, from where, by which rule, and for what.
+pub fn exchanged(peer: SocketAddr, exchanged: &Exchanged) {
+    let job = &exchanged.job;
+    tracing::info!(
+        target: "larder::audit",
+        principal = job.subject(),
+        %peer,
+        issuer = job.issuer(),
+        rule = exchanged.rule,
+        namespaces = words(job.namespaces()),
+        allow = words(job.allow()),
+        expires = print_expiry(job.expires()),
+        "identity token exchanged",
+    );
+}
+
 /// Notes that new rules are in force.
 pub fn reloaded(change: &Change) {
     tracing::info!(
@@ -87,12 +115,13 @@ pub fn reloaded(change: &Change) {
         removed = names(&change.removed),
         changed = names(&change.changed),
         anonymous = change.anonymous.as_ref().map(tracing::field::display),
+        oidc = change.oidc.then_some("changed"),
         "access rules reloaded",
     );
 }
 
 /// Notes that new rules were refused, and the old ones stay in force.
-pub fn refused_to_open(error: &WouldOpen) {
+pub fn not_replaced(error: &NotReplaced) {
     tracing::error!(target: "larder::audit", %error, "access rules not reloaded, the old ones stay in force");
 }
 
@@ -110,4 +139,8 @@ pub fn not_reloaded(problems: &Problems) {
 fn names(tokens: &[crate::config::TokenName]) -> Option<String> {
     let names: Vec<_> = tokens.iter().map(crate::config::TokenName::as_str).collect();
     (!names.is_empty()).then(|| names.join(" "))
+}
+
+fn words<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(" ")
 }

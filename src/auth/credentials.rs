@@ -9,11 +9,14 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::Rejected;
+use super::cache_token::CacheToken;
 use crate::config::SecretDigest;
 
 /// A secret that a caller presents, as its digest.
 pub(super) struct Credentials {
     pub(super) digest: SecretDigest,
+    /// All of it, where it has the form of a cache token: nothing is kept of those to compare a digest with.
+    pub(super) cache_token: Option<Box<[u8]>>,
 }
 
 impl Credentials {
@@ -53,7 +56,8 @@ impl Credentials {
                 "the token is empty; with Basic it is the password, not the user name",
             ));
         }
-        Ok(Self { digest: SecretDigest::of(secret) })
+        let cache_token = CacheToken::is_one(secret).then(|| secret.into());
+        Ok(Self { digest: SecretDigest::of(secret), cache_token })
     }
 }
 
@@ -83,6 +87,20 @@ mod tests {
             basic("any:s:ecret").replace("Basic", "BASIC"),
         ] {
             assert_eq!(read(&[header.as_bytes()]), Ok(Some(SecretDigest::of(b"s:ecret"))), "{header}");
+        }
+    }
+
+    #[test]
+    fn what_has_the_form_of_a_cache_token_is_kept_whole_and_nothing_else_is() {
+        for (header, kept) in [
+            ("Bearer larder_job_1.x.y".to_owned(), Some(&b"larder_job_1.x.y"[..])),
+            (format!("Basic {}", STANDARD.encode("larder_job_1.:larder_job_1.x")), Some(b"larder_job_1.x")),
+            (format!("Basic {}", STANDARD.encode("larder_job_1.x:secret")), None),
+            ("Bearer larder_x".to_owned(), None),
+        ] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, header.parse().unwrap())]);
+            let read = Credentials::read(&headers).ok().flatten().unwrap();
+            assert_eq!(read.cache_token.as_deref(), kept, "{header}");
         }
     }
 

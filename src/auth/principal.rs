@@ -20,6 +20,8 @@ pub enum Principal {
     Anonymous(Anonymous),
     /// Whoever has the secret of this token.
     Token(Arc<Token>),
+    /// A CI job, with the token that it was given for its identity.
+    Job(Arc<Job>),
 }
 
 /// A token's name and rights.
@@ -29,6 +31,61 @@ pub struct Token {
     namespaces: Vec<NamespaceScope>,
     allow: Rights,
     expires: Option<SystemTime>,
+}
+
+/// A CI job and its rights.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Job {
+    subject: String,
+    issuer: String,
+    namespaces: Vec<NamespaceScope>,
+    allow: Rights,
+    expires: SystemTime,
+}
+
+impl Job {
+    pub(super) fn new(
+        subject: String,
+        issuer: String,
+        namespaces: Vec<NamespaceScope>,
+        allow: Rights,
+        expires: SystemTime,
+    ) -> Self {
+        Self { subject, issuer, namespaces, allow, expires }
+    }
+
+    /// Its name in logs.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Who vouched for it.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Where its rights hold.
+    #[must_use]
+    pub fn namespaces(&self) -> &[NamespaceScope] {
+        &self.namespaces
+    }
+
+    /// What it may do.
+    pub fn allow(&self) -> impl Iterator<Item = Right> {
+        self.allow.iter()
+    }
+
+    /// When its token ends.
+    #[must_use]
+    pub fn expires(&self) -> SystemTime {
+        self.expires
+    }
+
+    pub(super) fn has_expired(&self, now: SystemTime) -> bool {
+        self.expires <= now
+    }
 }
 
 impl Token {
@@ -46,11 +103,6 @@ impl Token {
     pub(super) fn has_expired(&self, now: SystemTime) -> bool {
         self.expires.is_some_and(|end| end <= now)
     }
-
-    /// True when its rights hold there.
-    fn reaches(&self, namespace: &Namespace) -> bool {
-        self.namespaces.iter().any(|pattern| pattern.matches(namespace))
-    }
 }
 
 impl Principal {
@@ -67,19 +119,51 @@ impl Principal {
             Self::Anonymous(Anonymous::Read) if needed == [Right::Read] => Ok(()),
             Self::Anonymous(Anonymous::Read) => Err(Denied::ReadOnly),
             Self::Token(token) => {
-                if let Some(namespace) = namespace.filter(|namespace| !token.reaches(namespace)) {
-                    let own: Vec<_> = token.namespaces.iter().map(ToString::to_string).collect();
-                    return Err(Denied::Namespace {
-                        token: token.name.clone(),
-                        namespace: namespace.clone(),
-                        own: own.join(", "),
-                    });
-                }
-                match needed.iter().find(|right| !token.allow.contains(**right)) {
-                    None => Ok(()),
-                    Some(right) => Err(Denied::Right { token: token.name.clone(), right: *right }),
-                }
+                let lacks = lack(&token.namespaces, token.allow, namespace, needed);
+                lacks.map_or(Ok(()), |lack| Err(lack.of_token(&token.name)))
             }
+            Self::Job(job) => {
+                let lacks = lack(&job.namespaces, job.allow, namespace, needed);
+                lacks.map_or(Ok(()), |lack| Err(lack.of_job(&job.subject)))
+            }
+        }
+    }
+}
+
+/// What is missing for an access.
+enum Lack {
+    Namespace { namespace: Namespace, own: String },
+    Right(Right),
+}
+
+fn lack(
+    scopes: &[NamespaceScope],
+    allow: Rights,
+    namespace: Option<&Namespace>,
+    needed: &[Right],
+) -> Option<Lack> {
+    let is_outside = |namespace: &&Namespace| !scopes.iter().any(|scope| scope.matches(namespace));
+    if let Some(namespace) = namespace.filter(is_outside) {
+        let own: Vec<_> = scopes.iter().map(ToString::to_string).collect();
+        return Some(Lack::Namespace { namespace: namespace.clone(), own: own.join(", ") });
+    }
+    needed.iter().find(|right| !allow.contains(**right)).map(|right| Lack::Right(*right))
+}
+
+impl Lack {
+    fn of_token(self, token: &TokenName) -> Denied {
+        let token = token.clone();
+        match self {
+            Self::Namespace { namespace, own } => Denied::Namespace { token, namespace, own },
+            Self::Right(right) => Denied::Right { token, right },
+        }
+    }
+
+    fn of_job(self, subject: &str) -> Denied {
+        let subject = subject.to_owned();
+        match self {
+            Self::Namespace { namespace, own } => Denied::JobNamespace { subject, namespace, own },
+            Self::Right(right) => Denied::JobRight { subject, right },
         }
     }
 }
@@ -91,6 +175,7 @@ impl fmt::Display for Principal {
             Self::Local => f.write_str("local"),
             Self::Anonymous(_) => f.write_str("anonymous"),
             Self::Token(token) => token.name.fmt(f),
+            Self::Job(job) => f.write_str(&job.subject),
         }
     }
 }

@@ -56,6 +56,24 @@ pub enum Rejected {
          all in one of the two"
     )]
     AmbiguousCertificate(TokenName, TokenName),
+    /// It has the form of a cache token, and this server's key did not sign it.
+    #[error(
+        "this cache did not make the cache token that was sent, or has another key since: exchange the job's identity token \
+         again, at POST /-/token"
+    )]
+    CacheToken,
+    /// A cache token for the identity of an issuer that is not believed any more.
+    #[error(
+        "this cache no longer accepts jobs of the issuer that this cache token is from: put its [[oidc]] back into the \
+         server's configuration"
+    )]
+    IssuerGone,
+    /// A cache token whose time is over.
+    #[error(
+        "the job's cache token has expired: exchange the job's identity token again, at POST /-/token, or raise max_ttl in \
+         [[oidc]] of the server's configuration"
+    )]
+    JobExpired,
     /// A signature with an S3 key pair is wrong.
     #[error(transparent)]
     Signature(#[from] SignatureError),
@@ -94,6 +112,30 @@ pub enum Denied {
         /// Where its rights hold, as the configuration has it.
         own: String,
     },
+    /// The rule that let the job in gives it no such right.
+    #[error(
+        "the job {subject} has not the right to {right}: add \"{right}\" to \"allow\" of its rule in [[oidc.rules]] of the \
+         server's configuration"
+    )]
+    JobRight {
+        /// Which job.
+        subject: String,
+        /// What it lacks.
+        right: Right,
+    },
+    /// The job's rights do not hold in this namespace.
+    #[error(
+        "the job {subject} has no rights in the namespace {namespace}, only in {own}: name one of those first in the URL, \
+         or add this one to \"namespaces\" of its rule in [[oidc.rules]] of the server's configuration"
+    )]
+    JobNamespace {
+        /// Which job.
+        subject: String,
+        /// Where it tried.
+        namespace: Namespace,
+        /// Where its rights hold.
+        own: String,
+    },
 }
 
 impl Rejected {
@@ -103,8 +145,9 @@ impl Rejected {
         match self {
             Self::Missing => "missing",
             Self::Repeated | Self::Scheme | Self::Malformed(_) => "malformed",
-            Self::Unknown | Self::NoTokens => "unknown",
-            Self::Expired(_) => "expired",
+            Self::Unknown | Self::NoTokens | Self::IssuerGone => "unknown",
+            Self::CacheToken => "signature",
+            Self::Expired(_) | Self::JobExpired => "expired",
             Self::UnknownCertificate(_) | Self::AmbiguousCertificate(..) => "certificate",
             Self::Signature(error) => error.reason(),
         }
@@ -116,9 +159,16 @@ impl Rejected {
         match self {
             Self::Missing
             | Self::Expired(_)
+            | Self::JobExpired
+            | Self::IssuerGone
             | Self::UnknownCertificate(_)
             | Self::AmbiguousCertificate(..) => false,
-            Self::Repeated | Self::Scheme | Self::Malformed(_) | Self::Unknown | Self::NoTokens => true,
+            Self::Repeated
+            | Self::Scheme
+            | Self::Malformed(_)
+            | Self::Unknown
+            | Self::NoTokens
+            | Self::CacheToken => true,
             // A right signature at the wrong time; and the time of a wrong one is not worth a guess.
             Self::Signature(error) => !matches!(error, SignatureError::Clock | SignatureError::Expired),
         }
@@ -130,8 +180,19 @@ impl Denied {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::ReadOnly | Self::Right { .. } => "right",
-            Self::Namespace { .. } => "namespace",
+            Self::ReadOnly | Self::Right { .. } | Self::JobRight { .. } => "right",
+            Self::Namespace { .. } | Self::JobNamespace { .. } => "namespace",
         }
     }
+}
+
+/// A text of a caller's, fit to be shown to the same caller and to stand in one line: printable, and not long.
+pub(super) fn shown(text: &str) -> String {
+    const MOST_CHARS: usize = 100;
+    let printable = text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' });
+    let mut shown: String = printable.take(MOST_CHARS).collect();
+    if text.chars().nth(MOST_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
 }

@@ -5,6 +5,7 @@
 use crate::config::{Anonymous, Config, TokenName};
 
 use super::Policy;
+use super::cache_token::{TokenKey, TokenKeyError};
 use super::rules::Rules;
 
 /// What a reload changed, by name.
@@ -18,15 +19,23 @@ pub struct Change {
     pub changed: Vec<TokenName>,
     /// What callers without a token may do, where that changed.
     pub anonymous: Option<&'static str>,
+    /// Issuers, their rules or the key of the cache tokens are others.
+    pub oidc: bool,
 }
 
-/// The new rules let everyone in, and the old ones do not. An emptied or half-written file looks so too.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "the configuration has neither tokens nor \"anonymous\" any more, which would let everyone in; if that is meant, \
-     write anonymous = \"read-write\", or restart"
-)]
-pub struct WouldOpen;
+/// Why new rules do not come into force.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReplaced {
+    /// They let everyone in, and the old ones do not. An emptied or half-written file looks so too.
+    #[error(
+        "the configuration has neither tokens nor \"anonymous\" any more, which would let everyone in; if that is meant, \
+         write anonymous = \"read-write\", or restart"
+    )]
+    WouldOpen,
+    /// There are issuers now, and no key to sign with.
+    #[error(transparent)]
+    TokenKey(#[from] TokenKeyError),
+}
 
 impl Change {
     /// True when everything is as before.
@@ -37,16 +46,16 @@ impl Change {
 }
 
 impl Policy {
-    /// Puts the tokens and the word about callers without one of `config` into force, for every request that comes
+    /// Puts the tokens, the issuers and the word about callers without one of `config` into force, for every request that comes
     /// from now on. Nothing else of `config` is looked at.
     ///
     /// # Errors
-    /// [`WouldOpen`]; then the old rules stay.
-    pub fn replace(&self, config: &Config) -> Result<Change, WouldOpen> {
-        let new = Rules::new(config);
+    /// [`NotReplaced`]; then the old rules stay.
+    pub fn replace(&self, config: &Config) -> Result<Change, NotReplaced> {
+        let new = Rules::new(config, TokenKey::of(config, &self.data_dir)?);
         let old = self.rules.load();
         if new.is_open() && !old.is_open() {
-            return Err(WouldOpen);
+            return Err(NotReplaced::WouldOpen);
         }
         let change = new.change_from(&old);
         self.rules.store(new.into());
@@ -66,6 +75,7 @@ impl Rules {
             added: absent_in(old, self),
             removed: absent_in(self, old),
             changed: self.by_name.keys().filter(differs).cloned().collect(),
+            oidc: self.jobs != old.jobs,
             anonymous: (self.anonymous != old.anonymous).then_some(match self.anonymous {
                 None => "nothing",
                 Some(Anonymous::Read) => "read",

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::cache_token::{CacheToken, TokenKey};
 use super::certificates::{Certificates, shown_name};
 use super::credentials::Credentials;
+use super::oidc::Jobs;
 use super::principal::Token;
 use super::sigv4::DerivedKeys;
 use super::{Principal, Rejected, S3Key};
@@ -20,6 +22,8 @@ pub(super) struct Rules {
     /// Two digests are compared in constant time, and the table's hash of them is keyed: time tells nothing.
     by_digest: HashMap<SecretDigest, Arc<Token>>,
     by_certificate: Certificates,
+    /// CI jobs and their tokens, where there are issuers.
+    pub(super) jobs: Option<Jobs>,
     pub(super) derived_keys: DerivedKeys,
 }
 
@@ -33,12 +37,14 @@ pub(super) struct Known {
 }
 
 impl Rules {
-    pub(super) fn new(config: &Config) -> Self {
+    /// The rules of `config`. Without a `key` there are no cache tokens.
+    pub(super) fn new(config: &Config, key: Option<TokenKey>) -> Self {
         let mut rules = Self {
             anonymous: config.anonymous,
             by_name: BTreeMap::new(),
             by_digest: HashMap::new(),
             by_certificate: Certificates::default(),
+            jobs: key.map(|key| Jobs::new(config, key)),
             derived_keys: DerivedKeys::default(),
         };
         for (name, settings) in &config.tokens {
@@ -58,7 +64,7 @@ impl Rules {
 
     /// Everyone may do everything: nothing is configured.
     pub(super) fn is_open(&self) -> bool {
-        self.anonymous.is_none() && self.by_name.is_empty()
+        self.anonymous.is_none() && self.by_name.is_empty() && self.jobs.is_none()
     }
 
     pub(super) fn unsigned(&self) -> Result<Principal, Rejected> {
@@ -71,7 +77,10 @@ impl Rules {
 
     pub(super) fn token(&self, credentials: &Credentials, now: SystemTime) -> Result<Principal, Rejected> {
         match self.by_digest.get(&credentials.digest) {
-            None if self.by_name.is_empty() => Err(Rejected::NoTokens),
+            None if let (Some(jobs), Some(text)) = (&self.jobs, &credentials.cache_token) => {
+                jobs.identify(text, now)
+            }
+            None if self.by_name.is_empty() && self.jobs.is_none() => Err(Rejected::NoTokens),
             None => Err(Rejected::Unknown),
             Some(token) if token.has_expired(now) => Err(Rejected::Expired(token.name().clone())),
             Some(token) => Ok(Principal::Token(Arc::clone(token))),
@@ -91,7 +100,13 @@ impl Rules {
     }
 
     pub(super) fn s3_key(&self, access_key_id: &str, now: SystemTime) -> Option<S3Key> {
-        let Known { token, secret, .. } = self.by_name.get(access_key_id)?;
+        let Some(Known { token, secret, .. }) = self.by_name.get(access_key_id) else {
+            return self
+                .jobs
+                .as_ref()
+                .filter(|_| CacheToken::is_one(access_key_id.as_bytes()))?
+                .s3_key(access_key_id, now);
+        };
         let secret = Arc::clone(secret.as_ref()?);
         let usable = !token.has_expired(now);
         usable.then(|| S3Key { principal: Principal::Token(Arc::clone(token)), secret })

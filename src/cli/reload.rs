@@ -1,7 +1,7 @@
 //! New access rules for a running server: at SIGHUP at once, and by itself when the configuration file or a file with
 //! a secret has changed.
 //!
-//! Owns when to read again. Only tokens and `anonymous` are taken over; what is wrong is refused as a whole, told, and
+//! Owns when to read again. Only tokens, issuers and `anonymous` are taken over; what is wrong is refused as a whole, told, and
 //! the old rules stay.
 
 use std::collections::BTreeMap;
@@ -106,7 +106,7 @@ impl Reload {
         };
         match self.policy.replace(&config) {
             Ok(change) => audit::reloaded(&change),
-            Err(error) => return audit::refused_to_open(&error),
+            Err(error) => return audit::not_replaced(&error),
         }
         let others = changed_settings(&self.started_with, &config);
         if !others.is_empty() {
@@ -127,7 +127,8 @@ impl Reload {
             let stamp = self.watched.get(&path).copied().unwrap_or_else(|| Stamp::of(&path));
             (path, stamp)
         };
-        self.watched = secrets.chain(file).map(seen).collect();
+        let token_key = config.token_key_file.clone();
+        self.watched = secrets.chain(file).chain(token_key).map(seen).collect();
     }
 }
 
@@ -147,7 +148,7 @@ impl Stamp {
 fn changed_settings(old: &Config, new: &Config) -> Vec<&'static str> {
     let mut changed: Vec<_> = KEYS
         .iter()
-        .filter(|key| key.name != "anonymous" && key.get(old) != key.get(new))
+        .filter(|key| !["anonymous", "token_key_file"].contains(&key.name) && key.get(old) != key.get(new))
         .map(|key| key.name)
         .collect();
     if old.namespaces != new.namespaces {

@@ -1,6 +1,6 @@
 //! The configuration file: TOML text into settings with their line numbers.
 //!
-//! Owns the file's shape (top-level keys and `[namespaces.NAME]` tables; `[tokens.NAME]` is beside it). Knows nothing of the other sources
+//! Owns the file's shape (top-level keys and `[namespaces.NAME]` tables; `[tokens.NAME]` and `[[oidc]]` are beside it). Knows nothing of the other sources
 //! and never touches a disk: it is given the text.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use super::problem::{Problems, Source, did_you_mean};
 use super::{NamespaceConfig, TokenConfig, TokenName, load::Draft};
 use crate::key::{Namespace, NamespacePattern};
 
+mod oidc;
 pub(in crate::config) mod tokens;
 
 /// A configuration file as it was read.
@@ -77,6 +78,7 @@ pub(super) fn apply(draft: &mut Draft, file: &File, named_by: &Source) {
         match (name.get_ref().as_ref(), Key::named(name.get_ref())) {
             ("namespaces", _) => reader.namespaces(draft, value, source),
             ("tokens", _) => reader.tokens(draft, value, source),
+            ("oidc", _) => reader.oidc(draft, value, source),
             (_, Some(key)) => match scalar_of(key, value.get_ref()) {
                 Ok(text) => draft.set(key, &text, source),
                 Err(kind) => {
@@ -85,7 +87,7 @@ pub(super) fn apply(draft: &mut Draft, file: &File, named_by: &Source) {
                 }
             },
             (unknown, None) => {
-                let known = KEYS.iter().map(|key| key.name).chain(["namespaces", "tokens"]);
+                let known = KEYS.iter().map(|key| key.name).chain(["namespaces", "tokens", "oidc"]);
                 let hint = did_you_mean(unknown, known);
                 draft.problem(unknown, source, format!("there is no such key{hint}: correct or remove it"));
             }

@@ -4,7 +4,9 @@
 //! of sources or of rules between keys.
 
 use super::quantity::{Size, Time};
-use super::value::{Address, Count, Directory, Domain, Filter, Form, Name, OneOf, Optional, PemFile, Switch};
+use super::value::{
+    Address, Count, Directory, Domain, Filter, Form, Name, OneOf, Optional, PemFile, SecretFile, Switch,
+};
 use super::{Anonymous, Config, Durability, LogFormat, NamespaceConfig, Overwrite, Verify};
 
 /// One scalar setting.
@@ -108,7 +110,7 @@ macro_rules! keys {
         },)*];
 
         /// Does not compile when a field of [`Config`] is missing in the table.
-        const _: fn(Config) = |Config { $($field: _,)* namespaces: _, namespace_patterns: _, tokens: _ }| ();
+        const _: fn(Config) = |Config { $($field: _,)* namespaces: _, namespace_patterns: _, tokens: _, oidc: _, token_key: _ }| ();
     };
 }
 
@@ -174,6 +176,9 @@ keys! {
         "Certificates, in PEM, of those who sign clients' certificates. With it clients are asked for one.";
     tls_require_client_cert: Switch =
         "true: a client without a certificate is turned away. Needs tls_client_ca.";
+    token_key_file: Optional<SecretFile> =
+        "File with the key that the cache tokens of CI jobs are signed with, 32 characters or more; another one ends all of \
+         them. Not set: made at the first start, in the data directory.";
     log_format: OneOf<LogFormat> =
         "How log lines are written to stderr.";
     log_level: Filter =

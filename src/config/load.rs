@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::file::{self, File};
 use super::keys::{KEYS, Key};
 use super::problem::{Problem, Problems, Source, did_you_mean};
-use super::{Config, NamespaceConfig, TokenConfig, TokenName, rules, token_secrets};
+use super::{Config, NamespaceConfig, TokenConfig, TokenName, oidc, rules, token_secrets};
 use crate::key::Namespace;
 
 /// The variable that names the configuration file.
@@ -80,6 +80,7 @@ impl Input {
         let mut draft = self.draft();
         rules::data_dir(&mut draft);
         token_secrets::read(&mut draft, &self.env);
+        oidc::read_token_key(&mut draft);
         draft
     }
 
@@ -214,9 +215,9 @@ impl Draft {
         self.is_sound(key) && !self.origins.contains_key(key)
     }
 
-    /// True when somebody wrote down a token, a wrong one too.
+    /// True when somebody wrote down who gets in with what, wrongly too.
     pub(super) fn names_a_token(&self) -> bool {
-        self.origins.keys().any(|key| key.starts_with("tokens."))
+        self.origins.keys().any(|key| key.starts_with("tokens.") || key == "oidc")
     }
 
     pub(super) fn finish(self) -> Result<Loaded, Problems> {

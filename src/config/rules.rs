@@ -32,6 +32,7 @@ pub(super) fn between_keys(draft: &mut Draft) {
     exposure(draft);
     super::tls::between_keys(draft);
     certificates::between_keys(draft);
+    super::oidc::between_keys(draft);
 }
 
 fn limits(draft: &mut Draft) {
@@ -116,8 +117,14 @@ fn token_namespaces(draft: &mut Draft) {
     let known: BTreeSet<_> =
         draft.config.namespaces.keys().cloned().chain([Namespace::default_namespace()]).collect();
     let mut unknown = Vec::new();
-    for (name, token) in &draft.config.tokens {
-        for pattern in &token.namespaces {
+    let tokens =
+        draft.config.tokens.iter().map(|(name, token)| (format!("tokens.{name}"), &token.namespaces));
+    let rules = (1..).zip(&draft.config.oidc).flat_map(|(issuer, oidc)| {
+        let rules = (1..).zip(&oidc.rules);
+        rules.map(move |(rule, own)| (format!("oidc[{issuer}].rules[{rule}]"), &own.namespaces))
+    });
+    for (name, scopes) in tokens.chain(rules) {
+        for pattern in scopes {
             let is_layer = |namespace: &Namespace| {
                 draft.config.namespace_patterns.keys().any(|pattern| pattern.matches(namespace.as_str()))
             };
@@ -125,7 +132,7 @@ fn token_namespaces(draft: &mut Draft) {
                 && !known.contains(namespace)
                 && !is_layer(namespace)
             {
-                unknown.push((format!("tokens.{name}.namespaces"), namespace.clone()));
+                unknown.push((format!("{name}.namespaces"), namespace.clone()));
             }
         }
     }

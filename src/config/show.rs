@@ -7,7 +7,10 @@ use std::fmt::Write as _;
 use super::file::tokens::print_expiry;
 use super::keys::{KEYS, NAMESPACE_KEYS};
 use super::load::Loaded;
+use super::oidc::OidcConfig;
+use super::quantity::Time;
 use super::tokens::{SecretSource, TokenConfig, TokenName};
+use super::value::Form as _;
 
 impl Loaded {
     /// Every setting, each with where it came from.
@@ -36,6 +39,9 @@ impl Loaded {
         for (name, token) in &self.config.tokens {
             self.print_token(&mut out, name, token);
         }
+        for (number, oidc) in (1..).zip(&self.config.oidc) {
+            self.print_issuer(&mut out, &format!("oidc[{number}]"), oidc);
+        }
         out
     }
 
@@ -57,6 +63,36 @@ impl Loaded {
         for (key, value) in secret.into_iter().chain(certificates).chain(rights).chain(expires) {
             let origin = self.origin(&format!("tokens.{name}.{key}"));
             let _ = writeln!(out, "{:<40} # {origin}", format!("{key} = {value}"));
+        }
+    }
+
+    fn print_issuer(&self, out: &mut String, label: &str, oidc: &OidcConfig) {
+        let _ = writeln!(out, "\n[[oidc]]");
+        let max_ttl = Time::print(&oidc.max_ttl).unwrap_or_default();
+        let lines = [("issuer", Some(&oidc.issuer)), ("audience", Some(&oidc.audience))];
+        let optional = [("jwks_url", oidc.jwks_url.as_ref()), ("max_ttl", Some(&max_ttl))];
+        for (key, value) in lines.into_iter().chain(optional) {
+            if let Some(value) = value {
+                let line = format!("{key} = {}", quoted(value));
+                let _ = writeln!(out, "{line:<40} # {}", self.origin(&format!("{label}.{key}")));
+            }
+        }
+        for (number, rule) in (1..).zip(&oidc.rules) {
+            let claims: toml::Table = rule
+                .claims
+                .iter()
+                .map(|(name, pattern)| (name.clone(), toml::Value::from(pattern.as_str())))
+                .collect();
+            let lines = [
+                ("claims", toml::Value::Table(claims).to_string()),
+                ("namespaces", list(rule.namespaces.iter().map(ToString::to_string))),
+                ("allow", list(rule.allow.iter().map(|right| right.to_string()))),
+            ];
+            let _ = writeln!(out, "\n[[oidc.rules]]");
+            for (key, value) in lines {
+                let origin = self.origin(&format!("{label}.rules[{number}].{key}"));
+                let _ = writeln!(out, "{:<40} # {origin}", format!("{key} = {value}"));
+            }
         }
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn read(draft: &mut Draft, env: &BTreeMap<String, OsString>) {
     draft.config.tokens = tokens;
 }
 
-fn from_file(path: &Path) -> Result<Secret, String> {
+pub(super) fn from_file(path: &Path) -> Result<Secret, String> {
     let mut text = Vec::new();
     // A little more than any secret, so that a file named by mistake is not read to its end.
     let most = MAX_SECRET_CHARS as u64 + 3;

@@ -34,6 +34,8 @@ pub(super) struct Directory;
 pub(super) struct PemFile;
 /// true or false.
 pub(super) struct Switch;
+/// A file that has a secret.
+pub(super) struct SecretFile;
 /// A DNS name without a port.
 pub(super) struct Domain;
 /// A whole number.
@@ -122,6 +124,25 @@ impl Form for PemFile {
     fn parse(text: &str) -> Result<PathBuf, String> {
         if text.is_empty() {
             return Err("the path is empty: name a PEM file, as in /etc/larder/tls.pem".to_owned());
+        }
+        Ok(PathBuf::from(text))
+    }
+
+    fn print(value: &PathBuf) -> Option<String> {
+        Some(value.display().to_string())
+    }
+}
+
+impl Form for SecretFile {
+    type Value = PathBuf;
+
+    fn placeholder() -> String {
+        "FILE".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<PathBuf, String> {
+        if text.is_empty() {
+            return Err("the path is empty: name a file, as in /etc/larder/token.key".to_owned());
         }
         Ok(PathBuf::from(text))
     }

@@ -139,7 +139,10 @@ fn unauthorized(rejected: &Rejected) -> Refusal {
         | Rejected::NoTokens
         | Rejected::Expired(_)
         | Rejected::UnknownCertificate(_)
-        | Rejected::AmbiguousCertificate(..) => ErrorCode::Unauthorized,
+        | Rejected::AmbiguousCertificate(..)
+        | Rejected::CacheToken
+        | Rejected::IssuerGone
+        | Rejected::JobExpired => ErrorCode::Unauthorized,
     };
     let how = HeaderValue::from_static("Basic realm=\"larder\"");
     Refusal::new(code, rejected.to_string()).with_header(header::WWW_AUTHENTICATE, how)

@@ -109,6 +109,8 @@ codes! {
         "A limit on work in flight is reached; try again after the seconds in Retry-After.";
     NotReady = "not_ready" SERVICE_UNAVAILABLE
         "The index is still being loaded; objects not yet known are misses until then.";
+    IssuerUnreachable = "issuer_unreachable" SERVICE_UNAVAILABLE
+        "Below /-/token: the keys of the identity token's issuer cannot be had now; try again.";
     NoSpace = "no_space" INSUFFICIENT_STORAGE
         "Capacity or disk is full and nothing more can be evicted. Nothing was stored.";
 }

@@ -113,7 +113,7 @@ impl Reader<'_> {
     }
 }
 
-fn text<'a>(value: &'a DeValue<'_>, example: &str) -> Result<&'a str, String> {
+pub(super) fn text<'a>(value: &'a DeValue<'_>, example: &str) -> Result<&'a str, String> {
     match value.as_str() {
         Some("") => Err(format!("the text is empty: write {example}")),
         Some(text) => Ok(text),
@@ -152,7 +152,7 @@ fn certificate(value: &DeValue<'_>) -> Result<Vec<CertificateName>, String> {
 }
 
 /// A list of texts, not empty, each read by `parse`; all that is wrong with it in one text.
-fn list<T>(
+pub(super) fn list<T>(
     value: &DeValue<'_>,
     example: &str,
     parse: &dyn Fn(&str) -> Result<T, String>,
@@ -200,7 +200,8 @@ fn instant(datetime: &Datetime) -> Option<SystemTime> {
 }
 
 /// `expires` as the file would have it, in UTC; what is below a second is lost.
-pub(in crate::config) fn print_expiry(expires: SystemTime) -> String {
+#[must_use]
+pub fn print_expiry(expires: SystemTime) -> String {
     let at = OffsetDateTime::from(expires).to_offset(UtcOffset::UTC);
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",

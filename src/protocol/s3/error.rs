@@ -47,7 +47,7 @@ pub fn code(code: ErrorCode) -> S3ErrorCode {
         ErrorCode::StoreFailed | ErrorCode::Internal => S3ErrorCode::InternalError,
         ErrorCode::NotImplemented | ErrorCode::OtherServer => S3ErrorCode::NotImplemented,
         ErrorCode::Overloaded => S3ErrorCode::SlowDown,
-        ErrorCode::NotReady => S3ErrorCode::ServiceUnavailable,
+        ErrorCode::NotReady | ErrorCode::IssuerUnreachable => S3ErrorCode::ServiceUnavailable,
         ErrorCode::NoSpace => S3ErrorCode::Custom("InsufficientStorage".into()),
     }
 }
