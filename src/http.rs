@@ -12,6 +12,7 @@
 
 mod admin;
 mod answer;
+mod cross_site;
 mod dispatch;
 mod labels;
 mod overload;

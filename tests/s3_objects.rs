@@ -222,6 +222,21 @@ async fn what_larder_has_not_is_never_left_out() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_deletes_nothing() {
+    let server = Running::start(|_| ()).await;
+    let mut client = server.client().await;
+    assert_eq!(client.put("/k", b"x").await.status, 201);
+    let list = "<Delete><Object><Key>k</Key></Object></Delete>";
+    let evil = [("origin", "http://evil.example"), ("content-type", "text/plain")];
+    assert_code(&s3(&mut client, "POST", "/default?delete", &evil, list).await, 403, "AccessDenied");
+    assert!(server.has("k").await);
+    assert_eq!(
+        s3(&mut client, "POST", "/default?delete", &[("origin", "http://test")], list).await.status,
+        200
+    );
+}
+
+#[tokio::test]
 async fn a_copy_can_come_from_a_namespace_of_any_name() {
     let server = Running::start(|config| {
         for name in ["ci", "A_b"] {

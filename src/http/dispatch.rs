@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, header};
 
 use super::record::Record;
-use super::{Caller, Shared};
+use super::{Caller, Shared, cross_site};
 use crate::auth::audit::Attempt;
 use crate::auth::{Denied, Principal, Rejected, SignatureError};
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -57,6 +57,7 @@ fn admit(
     caller: &Caller,
     record: &mut Record,
 ) -> Result<(Principal, Admission), Refused> {
+    cross_site::check(request)?;
     let (principal, payload) = identify(shared, request, operation, caller)?;
     record.is_from(&principal);
     match shared.policy.permit(&principal, operation) {
