@@ -128,6 +128,18 @@ async fn more_keys_than_are_read_at_once_roll_up_into_one() {
 }
 
 #[tokio::test]
+async fn keys_behind_every_usual_character_roll_up_too() {
+    let server = Running::start(|_| ()).await;
+    let mut client = server.client().await;
+    for number in 0..1100 {
+        assert_eq!(client.put(&format!("/a/%F4%8F%BF%BFx{number:04}"), b"x").await.status, 201);
+    }
+    assert_eq!(client.put("/b", b"x").await.status, 201);
+    let found = pages(&mut client, "&delimiter=%2F&max-keys=1").await;
+    assert_eq!(found, (vec!["b".to_owned()], vec!["a/".to_owned()]));
+}
+
+#[tokio::test]
 async fn the_older_listing_pages_by_marker() {
     let server = Running::start(|_| ()).await;
     let mut client = server.client().await;

@@ -121,7 +121,7 @@ async fn collect(context: &Context, wanted: Wanted<'_>) -> S3Result<Page> {
     }
     loop {
         if let Some(prefix) = &rolled_up {
-            after = Some(behind(prefix));
+            after = after.max(Some(behind(prefix)));
         }
         let batch = context.cache.list(&namespace, prefix, after.as_deref(), BATCH).await;
         let batch = batch.map_err(Refusal::from)?;
@@ -129,6 +129,7 @@ async fn collect(context: &Context, wanted: Wanted<'_>) -> S3Result<Page> {
         for row in batch {
             let key = row.key.as_str();
             if rolled_up.as_ref().is_some_and(|prefix| key.starts_with(&**prefix)) {
+                after = Some(key.to_owned());
                 continue;
             }
             if page.objects.len() + page.prefixes.len() == rows {
