@@ -3,7 +3,7 @@
 //! Must not know collections, WebDAV or S3. Reading is shared with them and lies in `read`.
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::HeaderMap;
 
@@ -34,7 +34,5 @@ pub(super) async fn delete(
     if !write::delete(context, &name, headers).await? {
         return Err(Refusal::new(ErrorCode::NotFound, "no object has this name"));
     }
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -19,8 +19,7 @@ mod service;
 mod uploads;
 mod verified;
 
-use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::request::Parts;
 use s3s::{S3Error, S3ErrorCode};
@@ -73,7 +72,7 @@ async fn dispatch(
                 "buckets are larder's namespaces: have one added to its configuration, [namespaces.NAME]";
             return Err(S3Error::with_message(S3ErrorCode::AccessDenied, text));
         }
-        Err(other) => return Err(Refusal::from(other).into()),
+        Err(other) => return Err(other.into()),
     };
     let no_query = Query::default();
     let query = operation.s3.as_ref().map_or(Ok(&no_query), |s3| s3.query())?;
@@ -86,7 +85,7 @@ async fn dispatch(
             let text = "x-amz-copy-source names no object: write bucket/key";
             return Err(Refusal::new(ErrorCode::BadHeader, text).into());
         }
-        Some(Err(error)) => return Err(Refusal::from(error).into()),
+        Some(Err(error)) => return Err(error.into()),
     };
     if let Target::Object(name) = target.clone() {
         if objects::are_asked_for(method, query, headers) {
@@ -114,11 +113,7 @@ async fn dispatch(
 fn directory(method: MethodLabel) -> Result<Response, S3Error> {
     match method {
         MethodLabel::Get | MethodLabel::Head => Err(S3ErrorCode::NoSuchKey.into()),
-        MethodLabel::Delete => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            Ok(response)
-        }
+        MethodLabel::Delete => Ok(StatusCode::NO_CONTENT.into_response()),
         _ => {
             let text = "a key cannot end in '/': there is nothing to create, directories are there with what is in them";
             Err(Refusal::new(ErrorCode::BadPath, text).into())

@@ -5,6 +5,7 @@
 
 use http::HeaderMap;
 
+use super::request::{COPY_SOURCE, VERSION};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::operation::MethodLabel;
 use crate::protocol::path::Target;
@@ -64,12 +65,21 @@ pub(super) fn check(
         if let Some((_, what)) = HEADERS.iter().find(|(start, _)| name.starts_with(start)) {
             return Err(absent(&format!("{what} ({name})")));
         }
+        if name == COPY_SOURCE && !is_of_no_version(value.as_bytes()) {
+            return Err(absent("versions of an object to copy from"));
+        }
         // A private object is what every object is.
         if name == "x-amz-acl" && !matches!(value.as_bytes(), b"private" | b"bucket-owner-full-control") {
             return Err(absent("access control lists (x-amz-acl): rights are those of tokens"));
         }
     }
     Ok(())
+}
+
+/// True for a source without a version, or with the one that objects have where there are none.
+fn is_of_no_version(source: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(source);
+    text.split_once(VERSION).is_none_or(|(_, version)| version == "null")
 }
 
 fn absent(what: &str) -> Refusal {

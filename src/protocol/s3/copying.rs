@@ -7,8 +7,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::HeaderMap;
 use s3s::dto::{
-    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectsInput, DeleteObjectsOutput,
-    DeletedObject, Error, ObjectIdentifier, Timestamp,
+    CopyObjectOutput, CopyObjectResult, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error,
+    ObjectIdentifier, Timestamp,
 };
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
@@ -37,12 +37,10 @@ pub(super) async fn copy_object(
     context: &Context,
     from: ObjectName,
     to: ObjectName,
-    input: &CopyObjectInput,
     headers: &HeaderMap,
 ) -> S3Result<CopyObjectOutput> {
-    check_version(&input.copy_source)?;
     // Read once, so that what is copied is the version that the conditions hold for.
-    let source = context.cache.get(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
+    let source = context.cache.get(&from).await?.ok_or(S3ErrorCode::NoSuchKey)?;
     check_source(headers, source.info())?;
     let length = source.info().length;
     let precondition = write::precondition(context, &to, headers).await?;
@@ -114,19 +112,10 @@ async fn delete(context: &Context, namespace: &Namespace, object: ObjectIdentifi
     if object.e_tag.is_some() || object.last_modified_time.is_some() || object.size.is_some() {
         return Err(not_implemented("conditions inside DeleteObjects: use DeleteObject with If-Match"));
     }
-    let key = ObjectKey::new(&object.key).map_err(|error| Refusal::from(PathError::from(error)))?;
+    let key = ObjectKey::new(&object.key).map_err(PathError::from)?;
     let name = ObjectName { namespace: namespace.clone(), key };
-    context.cache.delete(&name, Precondition::None).await.map_err(Refusal::from)?;
+    context.cache.delete(&name, Precondition::None).await?;
     Ok(())
-}
-
-/// Objects have no versions, so none can be copied.
-pub(super) fn check_version(source: &CopySource) -> S3Result<()> {
-    match source {
-        CopySource::Bucket { version_id: None, .. } => Ok(()),
-        CopySource::Bucket { version_id: Some(version), .. } if &**version == "null" => Ok(()),
-        _ => Err(not_implemented("only a bucket and a key can be copied from, and no version of it")),
-    }
 }
 
 /// The conditions on the source are those of a read, but what a read answers with 304 fails a copy.

@@ -11,7 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Collected};
 use s3s::{HttpResponse, S3Error, S3ErrorCode};
 
+use crate::cache::CacheError;
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::path::PathError;
 
 /// Where S3's clients look for the number to name in a question.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -136,6 +138,19 @@ impl From<Refusal> for S3Error {
             error.set_headers(HeaderMap::from_iter([(name, value)]));
         }
         error
+    }
+}
+
+/// By way of the refusal, so that a failure of the cache means the same to every protocol.
+impl From<CacheError> for S3Error {
+    fn from(error: CacheError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+impl From<PathError> for S3Error {
+    fn from(error: PathError) -> Self {
+        Refusal::from(error).into()
     }
 }
 

@@ -16,13 +16,12 @@ use crate::cache::{CacheError, ListedObject};
 use crate::key::{MAX_KEY_BYTES, Namespace};
 use crate::object;
 use crate::protocol::Context;
-use crate::protocol::error::Refusal;
 use crate::protocol::path::encode_segment;
 
 /// Most rows of one page, as with S3.
-const MAX_PAGE: i32 = 1000;
+pub(super) const MAX_PAGE: i32 = 1000;
 /// Rows read at once: enough for a page, few enough to stop soon where many keys roll up into one.
-const BATCH: usize = 1000;
+pub(super) const BATCH: usize = 1000;
 
 /// What a page is asked for.
 struct Wanted<'a> {
@@ -105,7 +104,7 @@ async fn page(
     let namespace = namespace(context, bucket)?;
     if !context.cache.is_ready() {
         // Half a listing looks like a whole one, and tools that mirror act on it.
-        return Err(Refusal::from(CacheError::Loading).into());
+        return Err(CacheError::Loading.into());
     }
     collect(context, Wanted { namespace, prefix: prefix.unwrap_or_default(), delimiter, after, rows }).await
 }
@@ -123,9 +122,11 @@ async fn collect(context: &Context, wanted: Wanted<'_>) -> S3Result<Page> {
         if let Some(prefix) = &rolled_up {
             after = after.max(Some(behind(prefix)));
         }
-        let batch = context.cache.list(&namespace, prefix, after.as_deref(), BATCH).await;
-        let batch = batch.map_err(Refusal::from)?;
-        let is_last = batch.len() < BATCH;
+        // One more than fits shows whether there is a next page; how many roll up into one prefix nobody knows.
+        let missing = rows + 1 - page.objects.len() - page.prefixes.len();
+        let wanted = if delimiter.is_some() { BATCH } else { missing };
+        let batch = context.cache.list(&namespace, prefix, after.as_deref(), wanted).await?;
+        let is_last = batch.len() < wanted;
         for row in batch {
             let key = row.key.as_str();
             if rolled_up.as_ref().is_some_and(|prefix| key.starts_with(&**prefix)) {

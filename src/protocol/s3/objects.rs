@@ -4,7 +4,7 @@
 //! Must not know signatures, XML or listings.
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderMap,
     HeaderName, HeaderValue,
@@ -13,6 +13,7 @@ use http::{Extensions, StatusCode};
 
 use super::checksums::Subject;
 use super::payload::Payload;
+use super::request::COPY_SOURCE;
 use super::verified::Verified;
 use crate::key::ObjectName;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -52,7 +53,7 @@ pub(super) fn are_asked_for(method: MethodLabel, query: &Query, headers: &Header
     let is_read = matches!(method, MethodLabel::Get | MethodLabel::Head);
     let is_override = |name: &str| is_read && OVERRIDES.iter().any(|(own, _)| *own == name);
     let is_one = match method {
-        MethodLabel::Put => !headers.contains_key("x-amz-copy-source"),
+        MethodLabel::Put => !headers.contains_key(COPY_SOURCE),
         method => is_read || method == MethodLabel::Delete,
     };
     is_one && query.iter().all(|(name, _)| HARMLESS.contains(&name) || is_override(name))
@@ -105,9 +106,7 @@ pub(super) async fn delete(
 ) -> Result<Response, Refusal> {
     // S3 calls it a success too when there was nothing.
     let _ = write::delete(context, &name, headers).await?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn overridden(mut response: Response, query: &Query) -> Result<Response, Refusal> {

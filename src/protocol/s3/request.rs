@@ -58,7 +58,9 @@ const S3_PARAMETERS: &[&str] = &[
     "x-id",
 ];
 
-/// What follows an object's path where one of its versions is meant.
+/// The header that makes a copy of a PUT.
+pub(super) const COPY_SOURCE: &str = "x-amz-copy-source";
+/// What follows the source's path where one of its versions is meant.
 pub(super) const VERSION: &str = "?versionId=";
 
 /// What an S3 request has beside method and target.
@@ -115,7 +117,7 @@ pub fn read(
         None => Target::parse_bucket_path(uri.path(), namespaces),
     };
     let query = Query::parse(uri.query().unwrap_or_default());
-    let copy_source = headers.get("x-amz-copy-source").map(|value| copy_source(value, namespaces));
+    let copy_source = headers.get(COPY_SOURCE).map(|value| copy_source(value, namespaces));
     let method = MethodLabel::of(method);
     Operation {
         protocol: Protocol::S3,

@@ -26,20 +26,18 @@ use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::checksums::Subject;
 use super::payload::Payload;
-use super::request::VERSION;
+use super::request::COPY_SOURCE;
 use super::verified::Verified;
 use super::{copying, error, listing, uploads};
 use crate::cache::Cache;
 use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::protocol::Context;
-use crate::protocol::error::Refusal;
 use crate::protocol::incoming::Incoming;
 use crate::protocol::operation::Access;
 use crate::protocol::path::{PathError, Target};
 use crate::protocol::visible::Visible;
 use crate::sigv4::Query;
 
-const COPY_SOURCE: &str = "x-amz-copy-source";
 /// What `s3s` is told is copied.
 const STAND_IN: &str = "the-source/of-the-copy";
 /// Most bytes of a list that are read: a thousand keys of the greatest length, each byte escaped, or ten thousand parts.
@@ -148,12 +146,8 @@ fn unsigned(headers: &HeaderMap) -> HeaderMap {
         headers.remove(name);
     }
     // Which object that is was read before, by rules that know how namespaces may be called.
-    if let Some(source) = headers.get_mut(COPY_SOURCE) {
-        let version =
-            source.to_str().ok().and_then(|text| text.split_once(VERSION)).map(|(_, version)| version);
-        let stand_in =
-            version.map_or_else(|| STAND_IN.to_owned(), |version| format!("{STAND_IN}{VERSION}{version}"));
-        *source = HeaderValue::try_from(stand_in).unwrap_or_else(|_| HeaderValue::from_static(STAND_IN));
+    if headers.contains_key(COPY_SOURCE) {
+        headers.insert(COPY_SOURCE, HeaderValue::from_static(STAND_IN));
     }
     headers
 }
@@ -179,15 +173,14 @@ impl Operations {
     }
 
     fn name(&self, bucket: &str, key: &str) -> S3Result<ObjectName> {
-        let key = ObjectKey::new(key).map_err(|error| Refusal::from(PathError::from(error)))?;
+        let key = ObjectKey::new(key).map_err(PathError::from)?;
         Ok(ObjectName { namespace: self.namespace(bucket)?, key })
     }
 }
 
 /// The namespace that a bucket is.
 pub(super) fn namespace(context: &Context, bucket: &str) -> S3Result<Namespace> {
-    let found = context.namespaces.find(bucket);
-    Ok(found.ok_or(PathError::NoSuchNamespace).map_err(Refusal::from)?)
+    Ok(context.namespaces.find(bucket).ok_or(PathError::NoSuchNamespace)?)
 }
 
 fn answer<T>(output: T) -> S3Result<S3Response<T>> {
@@ -269,7 +262,7 @@ impl S3 for Operations {
     ) -> S3Result<S3Response<CopyObjectOutput>> {
         let from = Granted::source(&request)?;
         let to = self.name(&request.input.bucket, &request.input.key)?;
-        answer(copying::copy_object(&self.0, from, to, &request.input, &request.headers).await?)
+        answer(copying::copy_object(&self.0, from, to, &request.headers).await?)
     }
 
     async fn create_multipart_upload(

@@ -26,6 +26,7 @@ pub(super) use listings::{list, list_parts};
 use super::checksums::{Checksums, Subject};
 use super::listing::etag;
 use super::payload::Payload;
+use super::request::COPY_SOURCE;
 use super::verified::Verified;
 use crate::cache::PutOptions;
 use crate::key::ObjectName;
@@ -42,7 +43,7 @@ pub(super) fn is_part(method: MethodLabel, query: &Query, headers: &HeaderMap) -
     method == MethodLabel::Put
         && query.has("uploadId")
         && query.has("partNumber")
-        && !headers.contains_key("x-amz-copy-source")
+        && !headers.contains_key(COPY_SOURCE)
 }
 
 pub(super) async fn create(context: &Context, name: ObjectName) -> S3Result<CreateMultipartUploadOutput> {
@@ -152,7 +153,7 @@ async fn wanted_parts(
         last = number;
         let name = upload.part(u32::try_from(number).map_err(|_| invalid_part(number))?)?;
         // Not a look alone: the room for the whole must not be made by evicting its parts.
-        let object = context.cache.get(&name).await.map_err(Refusal::from)?;
+        let object = context.cache.get(&name).await?;
         let info = *object.ok_or_else(|| invalid_part(number))?.info();
         if part.e_tag.as_ref().is_some_and(|claimed| *claimed != etag(info.etag)) {
             return Err(invalid_part(number));
@@ -192,21 +193,21 @@ async fn put_together(
         precondition,
         max_length: Some(context.namespaces.max_object_size(&name.namespace)),
     };
-    let mut whole = context.cache.begin_put(name, options).await.map_err(Refusal::from)?;
+    let mut whole = context.cache.begin_put(name, options).await?;
     for NamedPart { number, name, info, checksums: mut of_part } in parts {
-        let object = context.cache.get(&name).await.map_err(Refusal::from)?;
+        let object = context.cache.get(&name).await?;
         // One that was uploaded anew meanwhile is not the one that the client named.
         let same = object.filter(|object| object.info().sequence == info.sequence);
         let mut body = same.ok_or_else(|| invalid_part(number))?.into_body(0..info.length);
-        while let Some(chunk) = body.next_chunk().await.map_err(Refusal::from)? {
+        while let Some(chunk) = body.next_chunk().await? {
             checksums.update(&chunk);
             of_part.update(&chunk);
-            whole.write(chunk).await.map_err(Refusal::from)?;
+            whole.write(chunk).await?;
         }
         of_part.finish(&[])?;
     }
     checksums.finish(&[])?;
-    Ok(etag(whole.commit().await.map_err(Refusal::from)?.info.etag))
+    Ok(etag(whole.commit().await?.info.etag))
 }
 
 fn invalid_part(number: i32) -> S3Error {

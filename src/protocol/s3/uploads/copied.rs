@@ -10,9 +10,8 @@ use super::stored::StoredUpload;
 use crate::cache::Object;
 use crate::key::ObjectName;
 use crate::object::Precondition;
-use crate::protocol::error::Refusal;
 use crate::protocol::range::{self, Wanted};
-use crate::protocol::s3::copying::{Copied, check_source, check_version};
+use crate::protocol::s3::copying::{Copied, check_source};
 use crate::protocol::s3::listing::etag;
 use crate::protocol::{Context, write};
 
@@ -26,9 +25,7 @@ pub(in crate::protocol::s3) async fn copy_part(
     let upload = StoredUpload::find(context, &name, &input.upload_id).await?;
     let number = u32::try_from(input.part_number).map_err(|_| super::bad_part_number())?;
     let part = upload.part(number)?;
-    check_version(&input.copy_source)?;
-    let object: Object =
-        context.cache.get(&from).await.map_err(Refusal::from)?.ok_or(S3ErrorCode::NoSuchKey)?;
+    let object: Object = context.cache.get(&from).await?.ok_or(S3ErrorCode::NoSuchKey)?;
     check_source(headers, object.info())?;
     let length = object.info().length;
     // Unlike a GET's range this one is never cut to what is there: the part would be another than was asked for.

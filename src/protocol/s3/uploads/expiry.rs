@@ -4,14 +4,11 @@
 
 use std::time::SystemTime;
 
-use super::stored::{RECORD, is_over};
+use super::stored::{RECORD, is_over, remove_all};
 use crate::cache::CacheError;
-use crate::key::{Namespace, ObjectKey, ObjectName};
-use crate::object::Precondition;
+use crate::key::{Namespace, ObjectKey};
 use crate::protocol::Context;
-
-/// Objects looked at in one go.
-const BATCH: usize = 1000;
+use crate::protocol::s3::listing::BATCH;
 
 /// Removes every upload that was begun over a day before `now`, and parts whose upload has ended. Returns how many objects
 /// that were. Nothing is removed while the index loads, when an upload may only seem to have ended.
@@ -33,7 +30,7 @@ pub(in crate::protocol) async fn expire(context: &Context, now: SystemTime) -> R
             after = Some(row.key.as_str().to_owned());
             let is_of_same = parts.first().is_none_or(|part| upload_of(part) == upload_of(&row.key));
             let ended = if is_of_same { Vec::new() } else { std::mem::take(&mut parts) };
-            removed += remove(context, ended).await?;
+            removed += remove_all(&context.cache, ended).await?;
             if row.key.last_segment() != RECORD {
                 parts.push(row.key);
                 continue;
@@ -41,22 +38,13 @@ pub(in crate::protocol) async fn expire(context: &Context, now: SystemTime) -> R
             let mut upload = std::mem::take(&mut parts);
             if is_over(row.info.modified(), now) {
                 upload.push(row.key);
-                removed += remove(context, upload).await?;
+                removed += remove_all(&context.cache, upload).await?;
             }
         }
         if is_last {
-            return Ok(removed + remove(context, parts).await?);
+            return Ok(removed + remove_all(&context.cache, parts).await?);
         }
     }
-}
-
-async fn remove(context: &Context, keys: Vec<ObjectKey>) -> Result<usize, CacheError> {
-    let mut removed = 0;
-    for key in keys {
-        let name = ObjectName { namespace: Namespace::uploads(), key };
-        removed += usize::from(context.cache.delete(&name, Precondition::None).await?);
-    }
-    Ok(removed)
 }
 
 /// The part of a key that all objects of one upload have.

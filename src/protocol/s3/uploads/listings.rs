@@ -13,13 +13,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use super::stored::{RECORD, StoredUpload, is_over, read_record};
 use crate::key::{Namespace, ObjectName};
 use crate::protocol::Context;
-use crate::protocol::error::Refusal;
-use crate::protocol::s3::listing::etag;
-
-/// Most rows of one page, as with S3.
-const MAX_PAGE: i32 = 1000;
-/// Objects looked at in one go.
-const BATCH: usize = 1000;
+use crate::protocol::s3::listing::{BATCH, MAX_PAGE, etag};
 
 pub(in crate::protocol::s3) async fn list_parts(
     context: &Context,
@@ -106,8 +100,7 @@ async fn all(context: &Context, namespace: &Namespace) -> S3Result<Vec<(String, 
     let prefix = format!("{namespace}/");
     let (mut after, mut uploads) = (None::<String>, Vec::new());
     loop {
-        let rows = context.cache.list(&Namespace::uploads(), &prefix, after.as_deref(), BATCH).await;
-        let rows = rows.map_err(Refusal::from)?;
+        let rows = context.cache.list(&Namespace::uploads(), &prefix, after.as_deref(), BATCH).await?;
         let is_last = rows.len() < BATCH;
         for row in rows {
             after = Some(row.key.as_str().to_owned());

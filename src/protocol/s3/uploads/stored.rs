@@ -13,7 +13,6 @@ use crate::cache::{Cache, CacheError, ListedObject, PutOptions};
 use crate::key::{Namespace, ObjectKey, ObjectName};
 use crate::object::Precondition;
 use crate::protocol::Context;
-use crate::protocol::error::Refusal;
 
 /// The highest number of a part, as with S3.
 const MAX_PART: u32 = 10_000;
@@ -35,10 +34,9 @@ impl StoredUpload {
         let upload = Self { prefix: format!("{}/{id}/", name.namespace), id };
         let key = Bytes::copy_from_slice(name.key.as_str().as_bytes());
         let options = PutOptions { declared_length: Some(key.len() as u64), ..PutOptions::default() };
-        let record = context.cache.begin_put(upload.object(RECORD)?, options).await;
-        let mut record = record.map_err(Refusal::from)?;
-        record.write(key).await.map_err(Refusal::from)?;
-        record.commit().await.map_err(Refusal::from)?;
+        let mut record = context.cache.begin_put(upload.object(RECORD)?, options).await?;
+        record.write(key).await?;
+        record.commit().await?;
         Ok(upload)
     }
 
@@ -61,7 +59,7 @@ impl StoredUpload {
                 Ok(upload)
             }
             // What is not loaded yet is not gone, and a client gives an upload up that is.
-            None if !context.cache.is_ready() => Err(Refusal::from(CacheError::Loading).into()),
+            None if !context.cache.is_ready() => Err(CacheError::Loading.into()),
             Some(_) | None => Err(missing()),
         }
     }
@@ -92,7 +90,7 @@ impl StoredUpload {
         let after = format!("{}{after:05}", self.prefix);
         let rows = context.cache.list(&Namespace::uploads(), &self.prefix, Some(&after), limit).await;
         let number = |row: ListedObject| Some((row.key.last_segment().parse().ok()?, row));
-        Ok(rows.map_err(Refusal::from)?.into_iter().filter_map(number).collect())
+        Ok(rows?.into_iter().filter_map(number).collect())
     }
 
     /// Removes a part that was stored while its upload came to an end.
@@ -104,7 +102,7 @@ impl StoredUpload {
     ) -> S3Result<()> {
         match Self::find(context, name, &self.id).await {
             Err(error) if *error.code() == S3ErrorCode::NoSuchUpload => {
-                context.cache.delete(part, Precondition::None).await.map_err(Refusal::from)?;
+                context.cache.delete(part, Precondition::None).await?;
                 Err(error)
             }
             Ok(_) | Err(_) => Ok(()),
@@ -133,17 +131,14 @@ impl StoredUpload {
     /// Removes all that is stored of it. The record goes first: whoever stores a part then finds it gone.
     pub(super) async fn remove(self, context: &Context) -> S3Result<()> {
         let record = self.object(RECORD)?;
-        context.cache.delete(&record, Precondition::None).await.map_err(Refusal::from)?;
-        Ok(self.remove_parts(&context.cache).await.map_err(Refusal::from)?)
+        context.cache.delete(&record, Precondition::None).await?;
+        Ok(self.remove_parts(&context.cache).await?)
     }
 
     async fn remove_parts(&self, cache: &Cache) -> Result<(), CacheError> {
         let limit = usize::try_from(MAX_PART).unwrap_or(usize::MAX);
-        for part in cache.list(&Namespace::uploads(), &self.prefix, None, limit).await? {
-            let name = ObjectName { namespace: Namespace::uploads(), key: part.key };
-            cache.delete(&name, Precondition::None).await?;
-        }
-        Ok(())
+        let parts = cache.list(&Namespace::uploads(), &self.prefix, None, limit).await?;
+        remove_all(cache, parts.into_iter().map(|part| part.key)).await.map(drop)
     }
 
     fn object(&self, last: &str) -> S3Result<ObjectName> {
@@ -152,16 +147,29 @@ impl StoredUpload {
     }
 }
 
+/// Removes these objects of uploads, and says how many there were.
+pub(super) async fn remove_all(
+    cache: &Cache,
+    keys: impl IntoIterator<Item = ObjectKey>,
+) -> Result<usize, CacheError> {
+    let mut removed = 0;
+    for key in keys {
+        let name = ObjectName { namespace: Namespace::uploads(), key };
+        removed += usize::from(cache.delete(&name, Precondition::None).await?);
+    }
+    Ok(removed)
+}
+
 /// The key that an upload's record holds, and when the upload was begun.
 pub(super) async fn read_record(
     context: &Context,
     record: &ObjectName,
 ) -> S3Result<Option<(String, SystemTime)>> {
-    let Some(record) = context.cache.get(record).await.map_err(Refusal::from)? else { return Ok(None) };
+    let Some(record) = context.cache.get(record).await? else { return Ok(None) };
     let begun = record.info().modified();
     let mut body = record.into_body(0..u64::MAX);
     let mut key = Vec::new();
-    while let Some(chunk) = body.next_chunk().await.map_err(Refusal::from)? {
+    while let Some(chunk) = body.next_chunk().await? {
         key.extend_from_slice(&chunk);
     }
     Ok(String::from_utf8(key).ok().map(|key| (key, begun)))
