@@ -23,6 +23,7 @@ mod scrub;
 mod signal;
 mod spaces;
 mod state;
+mod tier;
 mod upload;
 mod workers;
 
@@ -40,7 +41,7 @@ use self::directory::DataDirectory;
 use self::state::State;
 use self::workers::Workers;
 use crate::blobs::{BLOCK, Location, SegmentStore, StoreOptions, blocks};
-use crate::config::{Config, Durability, NamespaceConfig, Verify};
+use crate::config::{BucketConfig, Config, Durability, NamespaceConfig, Verify};
 use crate::index::{Clock, MemoryIndex};
 use crate::key::{Namespace, NamespacePattern, ObjectName};
 use crate::metrics::Metrics;
@@ -71,6 +72,8 @@ pub struct CacheOptions {
     pub namespaces: BTreeMap<Namespace, NamespaceConfig>,
     /// Rules of namespaces by pattern; the first of the map that matches counts.
     pub namespace_patterns: BTreeMap<NamespacePattern, NamespaceConfig>,
+    /// The bucket behind the disk, where there is one.
+    pub bucket: BucketConfig,
     /// What objects are dated by.
     pub clock: Clock,
 }
@@ -89,6 +92,7 @@ impl From<&Config> for CacheOptions {
             punch_holes: true,
             namespaces: config.namespaces.clone(),
             namespace_patterns: config.namespace_patterns.clone(),
+            bucket: config.bucket.clone(),
             clock: Clock::default(),
         }
     }

@@ -82,6 +82,73 @@ pub enum LogFormat {
     Json,
 }
 
+/// When a PUT is answered in relation to the bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BucketWrite {
+    /// When it is on disk; a queue brings it to the bucket.
+    #[default]
+    Back,
+    /// When it is in the bucket, too.
+    Through,
+}
+
+/// The bucket behind the disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BucketConfig {
+    /// `s3://BUCKET/PREFIX`, `gs://`, `az://CONTAINER/PREFIX` or `file:///DIRECTORY`; `None`: there is no bucket.
+    pub url: Option<String>,
+    /// Where the store is, for S3 and Azure, where it is not the provider's own.
+    pub endpoint: Option<String>,
+    /// Region of an S3 bucket.
+    pub region: Option<String>,
+    /// Whether an S3 bucket stands in the path; `None`: it does where there is an endpoint.
+    pub path_style: Option<bool>,
+    /// Key id, or Azure's account; `None`: the usual chain.
+    pub access_key_id: Option<String>,
+    /// File with the secret that belongs to `access_key_id`.
+    pub secret_access_key_file: Option<PathBuf>,
+    /// When a PUT is answered.
+    pub write: BucketWrite,
+    /// Most bytes that larder leaves in the bucket, below its prefix.
+    pub capacity: Option<u64>,
+    /// Time after its last use from which an object is removed from the bucket.
+    pub ttl: Option<Duration>,
+    /// Time that a read has until its first byte, before it is a miss.
+    pub read_timeout: Duration,
+    /// Time that a write of one object, or of a part of one, has.
+    pub write_timeout: Duration,
+    /// Most bytes that wait to be uploaded; `None`: half of the server's capacity.
+    pub queue_limit: Option<u64>,
+    /// Uploads at once.
+    pub uploads: usize,
+    /// Time that "the bucket does not have it" is remembered.
+    pub absent_for: Duration,
+    /// Time between two listings of the bucket.
+    pub scan_interval: Duration,
+}
+
+impl Default for BucketConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            endpoint: None,
+            region: None,
+            path_style: None,
+            access_key_id: None,
+            secret_access_key_file: None,
+            write: BucketWrite::default(),
+            capacity: None,
+            ttl: None,
+            read_timeout: Duration::from_millis(500),
+            write_timeout: Duration::from_secs(30),
+            queue_limit: None,
+            uploads: 8,
+            absent_for: Duration::from_secs(3),
+            scan_interval: Duration::from_secs(3600),
+        }
+    }
+}
+
 /// All settings of a server, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
@@ -142,6 +209,8 @@ pub struct Config {
     pub token_key: Option<Arc<Secret>>,
     /// Settings of namespaces by pattern. Where several match a name, the first of the map counts.
     pub namespace_patterns: BTreeMap<NamespacePattern, NamespaceConfig>,
+    /// The bucket behind the disk.
+    pub bucket: BucketConfig,
 }
 
 impl Config {
@@ -185,6 +254,7 @@ impl Default for Config {
             token_key_file: None,
             token_key: None,
             namespace_patterns: BTreeMap::new(),
+            bucket: BucketConfig::default(),
         }
     }
 }

@@ -8,6 +8,7 @@
 pub mod app;
 pub mod auth;
 pub mod blobs;
+pub mod bucket;
 pub mod cache;
 pub mod cli;
 pub mod config;

@@ -145,6 +145,44 @@ metrics! {
         "Failures of the disk, by operation (read, write, sync, index).";
     append_seconds: Histogram = "larder_append_seconds"
         [] "Seconds to write one record into a segment.";
+    bucket_requests: IntCounterVec = "larder_bucket_requests_total" ["operation", "outcome"]
+        "Calls of the bucket, by operation (get, head, put, delete, list) and outcome (ok, not_found, exists, unavailable, too_slow, refused, not_tried).";
+    bucket_seconds: HistogramVec = "larder_bucket_request_seconds" ["operation"]
+        "Seconds from a call of the bucket to its answer, of a read to the first byte.";
+    bucket_hits: IntCounter = "larder_bucket_hits_total"
+        [] "Objects that were not on disk and that the bucket had.";
+    bucket_misses: IntCounter = "larder_bucket_misses_total"
+        [] "Objects that were not on disk and that the bucket did not have either.";
+    bucket_failed_reads: IntCounter = "larder_bucket_failed_reads_total"
+        [] "Misses because the bucket failed, was too slow or was not asked after failures.";
+    bucket_absent_hits: IntCounter = "larder_bucket_absent_hits_total"
+        [] "Misses answered without asking the bucket, because it did not have the object a moment ago.";
+    bucket_shared_reads: IntCounter = "larder_bucket_shared_reads_total"
+        [] "Requests that joined another request's read from the bucket.";
+    bucket_damaged: IntCounter = "larder_bucket_damaged_total"
+        [] "Bodies from the bucket that were not whole and were not stored.";
+    bucket_received_bytes: IntCounter = "larder_bucket_received_bytes_total"
+        [] "Bytes of bodies read from the bucket.";
+    bucket_sent_bytes: IntCounter = "larder_bucket_sent_bytes_total"
+        [] "Bytes of bodies written to the bucket.";
+    bucket_breaker: IntGauge = "larder_bucket_breaker"
+        [] "0: the bucket is asked; 1: one call finds out whether it is back; 2: it failed and is left alone.";
+    bucket_queue_objects: IntGauge = "larder_bucket_queue_objects"
+        [] "Objects that wait to be written to the bucket, or to be deleted from it.";
+    bucket_queue_bytes: IntGauge = "larder_bucket_queue_bytes"
+        [] "Bytes of the bodies that wait to be written to the bucket.";
+    bucket_queue_age: IntGauge = "larder_bucket_queue_age_seconds"
+        [] "Seconds that the object that waits longest for the bucket has waited.";
+    bucket_not_queued: IntCounter = "larder_bucket_not_queued_total"
+        [] "Objects stored on disk only, because the queue to the bucket was full. They are queued later, where they are still there.";
+    bucket_objects: IntGauge = "larder_bucket_objects"
+        [] "Objects in the bucket, as of the last listing and what was written since.";
+    bucket_bytes: IntGauge = "larder_bucket_bytes"
+        [] "Bytes of the bodies in the bucket, likewise.";
+    bucket_capacity_bytes: IntGauge = "larder_bucket_capacity_bytes"
+        [] "Configured capacity of the bucket in bytes; 0: none.";
+    bucket_removed: IntCounterVec = "larder_bucket_removed_total" ["reason"]
+        "Objects removed from the bucket, by reason (capacity, expired, idle, deleted, damaged).";
     ready: IntGauge = "larder_ready"
         [] "1 once the index is loaded, else 0.";
 }

@@ -110,7 +110,7 @@ macro_rules! keys {
         },)*];
 
         /// Does not compile when a field of [`Config`] is missing in the table.
-        const _: fn(Config) = |Config { $($field: _,)* namespaces: _, namespace_patterns: _, tokens: _, oidc: _, token_key: _ }| ();
+        const _: fn(Config) = |Config { $($field: _,)* namespaces: _, namespace_patterns: _, bucket: _, tokens: _, oidc: _, token_key: _ }| ();
     };
 }
 
@@ -127,7 +127,7 @@ macro_rules! namespace_keys {
             },
         },)*];
 
-        const _: fn(NamespaceConfig) = |NamespaceConfig { $($field: _,)* }| ();
+        const _: fn(NamespaceConfig) = |NamespaceConfig { $($field: _,)* bucket_prefix: _ }| ();
     };
 }
 

@@ -41,6 +41,8 @@ pub struct NamespaceConfig {
     pub overwrite: Overwrite,
     /// For patterns: a namespace that nobody used for this time is removed. `None`: [`DEFAULT_IDLE_EXPIRY`].
     pub idle_expiry: Option<Duration>,
+    /// Where its objects lie in the bucket, instead of below its name; empty: at the top.
+    pub bucket_prefix: Option<String>,
 }
 
 impl NamespaceConfig {
