@@ -214,6 +214,9 @@ impl Cache {
     pub async fn delete(&self, name: &ObjectName, precondition: Precondition) -> Result<bool, CacheError> {
         let state = &self.state;
         let hash = state.table.hash(name);
+        if precondition != Precondition::None {
+            layers::bring(state, name).await?;
+        }
         let precondition = layers::own_precondition(state, name, precondition)?;
         // Where its time is over, it is gone already. While the index is loaded the table has to hear of the name all the same.
         let _ = layers::current(state, name);

@@ -1,12 +1,14 @@
 //! The tier behind the disk: a bucket that objects are read from when the disk has none, and written to behind the writers.
 //!
 //! Owns what all of that shares: where an object lies in the bucket ([`layout`]), whether the bucket is asked at all
-//! ([`breaker`], [`absent`]), and what is known of it ([`catalogue`]). A bucket that fails makes misses, never errors.
+//! ([`breaker`], [`absent`]), what is known of it ([`catalogue`]), and the way of a read ([`reading`], [`fill`]). A bucket that fails makes misses, never errors.
 
 mod absent;
 mod breaker;
 mod catalogue;
+mod fill;
 mod layout;
+mod reading;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +19,10 @@ use tokio::sync::{RwLock, watch};
 use self::absent::Absent;
 use self::breaker::{Breaker, BreakerState};
 use self::catalogue::Catalogue;
+pub(super) use self::fill::FillReader;
 use self::layout::Layout;
+use self::reading::Fills;
+pub(super) use self::reading::{bring, fetch, is_known};
 use super::CacheOptions;
 use crate::bucket::{Bucket, BucketError, BucketPath};
 use crate::config::BucketConfig;
@@ -67,6 +72,7 @@ pub struct BucketStatus {
 struct Failing {
     since: Instant,
     error: String,
+    is_told: bool,
 }
 
 /// The bucket and what is known of it.
@@ -77,6 +83,7 @@ pub(super) struct Tier {
     pub(super) absent: Absent,
     pub(super) breaker: Breaker,
     layout: Layout,
+    fills: Fills,
     failing: Mutex<Option<Failing>>,
     metrics: Metrics,
     stopped: watch::Sender<bool>,
@@ -93,6 +100,7 @@ impl Tier {
             absent: Absent::new(own.absent_for),
             breaker: Breaker::default(),
             layout: Layout::new(options),
+            fills: Fills::default(),
             options: own,
             failing: Mutex::default(),
             metrics,
@@ -190,21 +198,27 @@ impl Tier {
         self.note(Some(error));
     }
 
-    /// Remembers how the bucket is, and tells when that changes.
+    /// Remembers how the bucket is, and tells when it is left alone and when it is back.
     fn note(&self, failure: Option<&BucketError>) {
         let mut failing = self.failing.lock();
-        match (failure, &mut *failing) {
-            (Some(error), Some(failing)) => failing.error = error.to_string(),
-            (Some(error), none) => {
-                tracing::warn!(%error, "the bucket fails; until it is back, what is not on disk is a miss");
-                *none = Some(Failing { since: Instant::now(), error: error.to_string() });
+        match failure {
+            Some(error) => {
+                let now = failing.get_or_insert_with(|| Failing {
+                    since: Instant::now(),
+                    error: String::new(),
+                    is_told: false,
+                });
+                now.error = error.to_string();
+                if !now.is_told && self.breaker.state() != BreakerState::Closed {
+                    now.is_told = true;
+                    tracing::warn!(%error, "the bucket fails; until it is back, what is not on disk is a miss");
+                }
             }
-            (None, Some(since)) => {
-                let seconds = since.since.elapsed().as_secs();
-                tracing::info!(seconds, "the bucket is back");
-                *failing = None;
+            None => {
+                if let Some(past) = failing.take().filter(|past| past.is_told) {
+                    tracing::info!(seconds = past.since.elapsed().as_secs(), "the bucket is back");
+                }
             }
-            (None, None) => {}
         }
     }
 
