@@ -37,7 +37,6 @@ pub fn options(dir: &Path, capacity: u64) -> CacheOptions {
         namespaces: BTreeMap::new(),
         namespace_patterns: BTreeMap::new(),
         bucket: BucketConfig::default(),
-        bucket: BucketConfig::default(),
         clock: Clock::default(),
     }
 }
