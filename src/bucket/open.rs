@@ -96,9 +96,9 @@ pub(super) fn no_retries() -> RetryConfig {
     RetryConfig { max_retries: 0, ..RetryConfig::default() }
 }
 
-pub(super) fn client_error(error: object_store::Error) -> OpenBucketError {
+pub(super) fn client_error(error: &object_store::Error) -> OpenBucketError {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = std::error::Error::source(error);
     while let Some(next) = cause {
         if !text.contains(&next.to_string()) {
             text = format!("{text}: {next}");
@@ -138,7 +138,7 @@ fn google(settings: &Settings<'_>) -> Result<Arc<dyn ObjectStore>, OpenBucketErr
         .with_http_connector(settings.connector(None))
         .with_retry(no_retries())
         .build()
-        .map_err(client_error)?;
+        .map_err(|error| client_error(&error))?;
     Ok(Arc::new(store))
 }
 
@@ -175,6 +175,6 @@ fn azure(settings: &Settings<'_>) -> Result<Arc<dyn ObjectStore>, OpenBucketErro
         .with_http_connector(settings.connector(endpoint.as_deref()))
         .with_retry(no_retries())
         .build()
-        .map_err(client_error)?;
+        .map_err(|error| client_error(&error))?;
     Ok(Arc::new(store))
 }

@@ -48,7 +48,7 @@ pub(super) fn open(settings: &Settings<'_>) -> Result<Arc<dyn ObjectStore>, Open
         .with_http_connector(settings.connector(endpoint.as_deref()))
         .with_retry(no_retries())
         .build()
-        .map_err(client_error)?;
+        .map_err(|error| client_error(&error))?;
     Ok(Arc::new(store))
 }
 
