@@ -6,6 +6,7 @@
 mod answer;
 mod error;
 mod large;
+mod listing;
 mod open;
 mod s3;
 mod shared_credentials;

@@ -1,4 +1,4 @@
-//! The calls: get, put, delete and list. Time limits and retries are the caller's.
+//! The calls for single objects, and what a path may be. Time limits and retries are the caller's.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -6,7 +6,6 @@ use std::hash::Hasher as _;
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt, TryStreamExt};
 use http::StatusCode;
 use object_store::{
@@ -17,7 +16,7 @@ use twox_hash::XxHash3_64;
 
 use super::answer::Answer;
 use super::transport::EncryptedETag;
-use super::{BodyChecksum, Bucket, BucketError, BucketObject, BucketPath, BucketRead, BucketRow, WriteMode};
+use super::{BodyChecksum, Bucket, BucketError, BucketObject, BucketPath, BucketRead, WriteMode};
 use crate::config::BucketScheme;
 
 /// The metadata that holds a body's XXH3-128, in hex digits.
@@ -31,15 +30,21 @@ impl Bucket {
     /// The path `below` the bucket's prefix, as it is. `None` where no object can have that path.
     #[must_use]
     pub fn path(&self, below: &str) -> Option<BucketPath> {
+        let path = self.place(below)?;
+        let fits = match self.scheme {
+            BucketScheme::File => fits_a_directory(path.as_ref()),
+            BucketScheme::S3 | BucketScheme::Gs | BucketScheme::Az => fits_a_store(path.as_ref()),
+        };
+        fits.then_some(path)
+    }
+
+    /// As [`Bucket::path`], for what need not be an object's: a directory, or where a listing starts.
+    pub(super) fn place(&self, below: &str) -> Option<BucketPath> {
         let whole = match self.prefix.as_ref() {
             "" => below.to_owned(),
             prefix => format!("{prefix}/{below}"),
         };
-        let fits = match self.scheme {
-            BucketScheme::File => fits_a_directory(&whole),
-            BucketScheme::S3 | BucketScheme::Gs | BucketScheme::Az => fits_a_store(&whole),
-        };
-        BucketPath::parse(&whole).ok().filter(|path| fits && path.as_ref() == whole)
+        BucketPath::parse(&whole).ok().filter(|path| path.as_ref() == whole)
     }
 
     /// The part of `path` behind the bucket's prefix; `None` where it lies elsewhere.
@@ -150,19 +155,6 @@ impl Bucket {
         }
     }
 
-    /// All objects below the bucket's prefix.
-    pub fn list(&self) -> BoxStream<'static, Result<BucketRow, BucketError>> {
-        let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
-        let row = |meta: ObjectMeta| BucketRow {
-            modified_ms: modified_ms(&meta),
-            length: meta.size,
-            path: meta.location,
-        };
-        // A listing of a bucket that is there is empty at worst.
-        let failed = |error| BucketError::from(error).when_replacing();
-        self.store.list(prefix).map_ok(row).map_err(failed).boxed()
-    }
-
     pub(super) fn attributes(&self, checksum: u128) -> Attributes {
         let mut attributes = Attributes::new();
         // Directories refuse to keep any.
@@ -221,7 +213,7 @@ fn fits_a_directory(path: &str) -> bool {
     !is_unfinished && path.split('/').all(|name| name.len() <= MOST_NAME_BYTES)
 }
 
-fn modified_ms(meta: &ObjectMeta) -> u64 {
+pub(super) fn modified_ms(meta: &ObjectMeta) -> u64 {
     u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0)
 }
 
