@@ -35,7 +35,7 @@ impl Publication {
     pub(super) fn insert(&self, location: Location) -> Result<Inserted, Precondition> {
         let let_go = |old: &Slot| self.state.release_replaced(old);
         let Self { hash, sequence, space, created_ms, .. } = *self;
-        let record = NewRecord { hash, sequence, location, space, created_ms };
+        let record = NewRecord { hash, sequence, location, space, created_ms, unsaved: false };
         self.state.table.insert(record, self.precondition, let_go)
     }
 
