@@ -143,7 +143,8 @@ impl Cache {
         };
         let store = SegmentStore::open(&directory.segments(), store_options).map_err(io_error)?;
         let state = State::new(options, directory, store, Arc::new(MemoryIndex::default()), metrics);
-        let index_bytes = crate::index::sled::directory_bytes(&state.directory.index()).map_err(io_error)?;
+        let index_bytes =
+            crate::index::sled::care::directory_bytes(&state.directory.index()).map_err(io_error)?;
         state.budget.set_index_bytes(index_bytes);
         let state = Arc::new(state);
         let workers = Workers::start(&state).map_err(io_error)?;
