@@ -58,7 +58,10 @@ impl Tier {
         let own = options.bucket.clone();
         Self {
             bucket,
-            catalogue: Catalogue::default(),
+            catalogue: Catalogue::open(
+                options.data_dir.join("bucket"),
+                own.url.as_deref().unwrap_or_default(),
+            ),
             absent: Absent::new(own.absent_for),
             breaker: Breaker::default(),
             layout: Layout::new(options),
