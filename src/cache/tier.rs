@@ -8,6 +8,7 @@ mod breaker;
 mod catalogue;
 mod fill;
 mod layout;
+mod queue;
 mod reading;
 
 use std::sync::Arc;
