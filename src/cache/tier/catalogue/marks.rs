@@ -81,9 +81,9 @@ impl Catalogue {
         }
     }
 
-    /// Up to `limit` marks, in no order.
-    pub(in crate::cache) fn marks(&self, limit: usize) -> Vec<Mark> {
-        self.marks.by_path.read().values().take(limit).cloned().collect()
+    /// Up to `limit` of the marks that are `wanted`, in no order.
+    pub(in crate::cache) fn marks(&self, limit: usize, mut wanted: impl FnMut(&Mark) -> bool) -> Vec<Mark> {
+        self.marks.by_path.read().values().filter(|mark| wanted(mark)).take(limit).cloned().collect()
     }
 
     /// Number of marks.

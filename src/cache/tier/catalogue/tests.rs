@@ -67,7 +67,7 @@ fn marks_go_with_what_is_newer_and_come_back_where_a_deletion_was_not() {
     let before = catalogue.mark(&path("a"), 20);
     assert_eq!(before, Some(Mark { path: path("a"), sequence: 10 }));
     catalogue.restore(&path("a"), before);
-    assert_eq!(catalogue.marks(9), [Mark { path: path("a"), sequence: 10 }]);
+    assert_eq!(catalogue.marks(9, |_| true), [Mark { path: path("a"), sequence: 10 }]);
     catalogue.unmark(&path("a"), 9);
     assert!(catalogue.is_deleted(&path("a")));
     catalogue.unmark(&path("a"), 10);
