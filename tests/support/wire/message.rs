@@ -2,7 +2,7 @@
 //!
 //! Knows how messages are framed; nothing of what is done to them.
 
-use std::io::{BufRead, Error, ErrorKind, Read, Result};
+use std::io::{BufRead, Error, ErrorKind, Result};
 use std::ops::Range;
 
 /// A request line or status line with its headers, as it came.
@@ -60,7 +60,9 @@ impl Head {
         if self.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
             return Framing::Chunked;
         }
-        self.header("content-length").and_then(|length| length.parse().ok()).map_or(otherwise, Framing::Length)
+        self.header("content-length")
+            .and_then(|length| length.parse().ok())
+            .map_or(otherwise, Framing::Length)
     }
 
     /// True when the connection ends with this message.
