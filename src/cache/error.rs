@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::bucket::OpenBucketError;
 use crate::key::Namespace;
 
 /// Why a request to the cache failed.
@@ -79,6 +80,9 @@ pub enum OpenError {
         /// Newest format that this build knows.
         known: u32,
     },
+    /// The bucket cannot be used.
+    #[error(transparent)]
+    Bucket(#[from] OpenBucketError),
     /// The file system failed.
     #[error("data_dir {path}: {error}")]
     Io {
