@@ -59,14 +59,15 @@ impl Azurite {
             "--skipApiVersionCheck",
             "--disableTelemetry",
         ]);
-        command.arg("--silent").current_dir(scratch.path());
+        // The account stands in the path, whatever host is asked for.
+        command.args(["--disableProductStyleUrl", "--silent"]).current_dir(scratch.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let (found, address) = mpsc::channel();
         let output = BufReader::new(process.stdout.take().unwrap());
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                if let Some((_, address)) = line.split_once("listening at http://") {
+                if let Some((_, address)) = line.split_once("listens on http://") {
                     let _ = found.send(address.trim().parse());
                 }
             }
