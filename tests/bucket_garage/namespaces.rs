@@ -6,6 +6,7 @@ use crate::common::http;
 const LAYERS: Settings = Settings {
     top: "",
     bucket: "",
+    secret: None,
     tables: "[namespaces.main]\n[namespaces.\"pr-*\"]\nbase = \"main\"\n[namespaces.other]\nbucket_prefix = \"else/where\"\n",
 };
 
@@ -61,6 +62,7 @@ fn no_key_reaches_into_another_namespaces_part_of_the_bucket() {
     const SHARED: Settings = Settings {
         top: "",
         bucket: "",
+        secret: None,
         tables: "[namespaces.secret]\n[namespaces.main]\n[namespaces.default]\nbucket_prefix = \"\"\n",
     };
     let mut larder = Behind::s3(SHARED);

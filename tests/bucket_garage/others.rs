@@ -6,7 +6,7 @@ use crate::garage;
 
 /// The namespace `default` without a prefix of its own: objects lie where sccache puts them.
 const TAKEN_OVER: Settings =
-    Settings { top: "", bucket: "", tables: "[namespaces.default]\nbucket_prefix = \"\"\n" };
+    Settings { top: "", bucket: "", secret: None, tables: "[namespaces.default]\nbucket_prefix = \"\"\n" };
 
 #[test]
 fn what_another_tool_put_into_the_bucket_is_adopted() {

@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub bucket: &'static str,
     /// Tables behind it.
     pub tables: &'static str,
+    /// Instead of the right secret.
+    pub secret: Option<&'static str>,
 }
 
 /// The server, the store and what is between them.
@@ -69,10 +72,13 @@ impl Behind {
             Engine::Azure(azurite) => (azurite.address(), Outside::azurite(azurite.address())),
         };
         let wire = Wire::start(address);
-        let (secret, file) = secret_file(&engine);
+        let (secret, file) = secret_file(&engine, settings.secret);
         let store = store_lines(&engine, &wire, &place);
+        // A machine that builds and tests at once may be slow for reasons of its own: where a test is not about time, a
+        // read has enough of it.
+        let patient = if settings.bucket.contains("read_timeout") { "" } else { "read_timeout = \"10s\"\n" };
         let config = format!(
-            "{}\n[bucket]\n{store}secret_access_key_file = {file:?}\n{}\n{}\n",
+            "{}\n[bucket]\n{store}secret_access_key_file = {file:?}\n{patient}{}\n{}\n",
             settings.top, settings.bucket, settings.tables
         );
         let options = Options::default().config(&config);
@@ -165,6 +171,29 @@ impl Behind {
         self.forget_disk();
     }
 
+    /// What `/-/ready` says, which has to say that the server is ready.
+    pub fn readiness(&self) -> String {
+        let answer = self.get("/-/ready");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.text().starts_with("ready\n"), "{}", answer.text());
+        answer.text()
+    }
+
+    /// Waits until every one of these lies in the bucket, with these bytes and no others.
+    pub fn wait_until_stored(&self, objects: &[(String, Vec<u8>)]) {
+        wait_for("everything to be in the bucket", || {
+            let names: BTreeSet<String> = self.names().into_iter().collect();
+            objects.iter().all(|(name, _)| names.contains(name)).then_some(())
+        });
+        self.wait_until_drained();
+        for (name, body) in objects {
+            assert!(
+                self.stored(name).is_some_and(|stored| stored == *body),
+                "{name} is another in the bucket"
+            );
+        }
+    }
+
     /// Calls of the bucket that ended so.
     pub fn calls(&self, operation: &str, outcome: &str) -> f64 {
         let name = format!("larder_bucket_requests_total{{operation=\"{operation}\",outcome=\"{outcome}\"}}");
@@ -179,7 +208,7 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-fn secret_file(engine: &Engine) -> (tempfile::TempDir, PathBuf) {
+fn secret_file(engine: &Engine, other: Option<&str>) -> (tempfile::TempDir, PathBuf) {
     use std::os::unix::fs::PermissionsExt;
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("secret");
@@ -187,7 +216,7 @@ fn secret_file(engine: &Engine) -> (tempfile::TempDir, PathBuf) {
         Engine::S3(_) => garage::SECRET,
         Engine::Azure(_) => azurite::KEY,
     };
-    std::fs::write(&file, format!("{secret}\n")).unwrap();
+    std::fs::write(&file, format!("{}\n", other.unwrap_or(secret))).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     (scratch, file)
 }
