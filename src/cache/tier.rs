@@ -8,6 +8,7 @@ mod breaker;
 mod catalogue;
 mod fill;
 mod layout;
+mod listing;
 mod reading;
 
 use std::sync::Arc;
