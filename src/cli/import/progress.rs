@@ -46,7 +46,7 @@ impl Progress {
 
     /// The listing has so many entries so far.
     pub(super) fn listed(&self, entries: usize) {
-        if entries % ROWS != 0 {
+        if !entries.is_multiple_of(ROWS) {
             return;
         }
         let text = || format!("listing the source: {} entries", HumanCount(entries as u64));

@@ -4,7 +4,8 @@
 //!
 //! sccache keeps an entry on disk at `a/b/KEY`, and asks WebDAV, S3 and the like for it at `a/b/c/KEY`, a, b and c being the
 //! first three digits of KEY, the hash of the compilation in hex. Beside the entries lie `preprocessor/`, which only the
-//! machine itself can use, and files whose names begin with `.sccachetmp`, which are being written.
+//! machine itself can use, and files whose names begin with `.sccachetmp`, which are being written. Where there is a
+//! `preprocessor/`, the keys of C and C++ are of another kind than those of an sccache that knows no disk.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::key::SCCACHE_PROBE;
 const STALLED: Duration = Duration::from_secs(60);
 /// Times that a listing is begun, where the bucket is not to be had.
 const LISTINGS: u32 = 3;
+/// Where sccache keeps what lets it do without the preprocessor.
+const PREPROCESSOR: &str = "preprocessor/";
 /// Shortest name of an entry. sccache's hashes have 64 digits; other lengths are let through, should they change.
 const MIN_KEY_DIGITS: usize = 32;
 
@@ -42,6 +45,7 @@ pub(super) struct Entry {
 }
 
 /// What the source has.
+#[derive(Default)]
 pub(super) struct Listing {
     /// The least recently used, or written, first: where not all have room, the others stay.
     pub(super) entries: Vec<Entry>,
@@ -49,6 +53,8 @@ pub(super) struct Listing {
     pub(super) others: u64,
     /// Whether an entry of a bucket lies as in a local directory of sccache.
     looks_local: bool,
+    /// Whether a local directory has sccache's preprocessor cache.
+    has_preprocessor: bool,
 }
 
 /// An object's body.
@@ -131,7 +137,7 @@ impl Source {
     }
 
     async fn list_once(&self, progress: &Progress) -> Result<Listing, SourceError> {
-        let mut listing = Listing { entries: Vec::new(), others: 0, looks_local: false };
+        let mut listing = Listing::default();
         let mut rows = self.bucket.list();
         while let Some(row) = in_time(rows.next()).await? {
             let row = row?;
@@ -139,7 +145,11 @@ impl Source {
             // sccache renames whole files into place; an empty one is what a power cut left.
             let is_torn = self.is_sccache && entry.length == 0;
             match self.key(&entry).filter(|_| !is_torn) {
-                None => listing.others += 1,
+                None => {
+                    listing.others += 1;
+                    let below = self.bucket.below(&entry.path).unwrap_or_default();
+                    listing.has_preprocessor |= self.is_sccache && below.starts_with(PREPROCESSOR);
+                }
                 Some(key) => {
                     listing.looks_local |= key.matches('/').count() == 2 && key_of_local(&key).is_some();
                     listing.entries.push(entry);
@@ -198,8 +208,15 @@ impl Listing {
         self.entries.iter().map(|entry| entry.length).sum()
     }
 
-    /// What a person may have meant instead.
+    /// What a person should know about these entries.
     pub(super) fn hint(&self, place: &SourcePlace) -> Option<&'static str> {
+        if self.has_preprocessor {
+            return Some(
+                "sccache made the entries of C and C++ in its preprocessor mode, the default with a disk: they are found \
+                 with SCCACHE_MULTILEVEL_CHAIN=disk,webdav (or disk,s3), not by an sccache without a disk. Those of Rust \
+                 are found by both",
+            );
+        }
         let is_files = place.shown().starts_with("file://");
         (self.looks_local && is_files).then_some(
             "this looks like sccache's own directory, whose keys no client asks for: give it as a path, without file://",
