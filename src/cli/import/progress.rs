@@ -16,6 +16,8 @@ use super::{objects, say};
 const LINES: Duration = Duration::from_secs(5);
 /// Rows of a listing between two looks at the clock.
 const ROWS: usize = 1024;
+const TEMPLATE: &str =
+    "{wide_bar} {binary_bytes} of {binary_total_bytes}, {msg}, {binary_bytes_per_sec}, {eta} left";
 
 /// The bar, or what stands for it.
 pub(super) struct Progress {
@@ -125,5 +127,15 @@ impl Progress {
             state.told = Instant::now();
             say(&line(&state));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProgressStyle, TEMPLATE};
+
+    #[test]
+    fn the_bars_template_is_one() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
     }
 }
