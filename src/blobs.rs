@@ -21,7 +21,7 @@ pub mod writer;
 pub use file_part::FilePart;
 pub use record::{Location, RecordHeader, RecordView};
 pub use segment::{Pin, Segment};
-pub use solo::SoloWriter;
+pub use solo::{SoloView, SoloWriter};
 pub use store::{SegmentStore, StoreOptions};
 
 /// Records start at multiples of this many bytes, so that hole punching frees all of a dead one.

@@ -35,12 +35,16 @@ pub use self::directory::DIRECTORY_FORMAT;
 pub use self::error::{CacheError, OpenError};
 pub use self::listing::ListedObject;
 pub use self::read::{BodyPart, Object, ObjectBody};
+pub use self::tier::BucketStatus;
 pub use self::upload::{PutOptions, Stored, Upload};
 
 use self::directory::DataDirectory;
 use self::state::State;
+use self::tier::Tier;
+
 use self::workers::Workers;
 use crate::blobs::{BLOCK, Location, SegmentStore, StoreOptions, blocks};
+use crate::bucket::Bucket;
 use crate::config::{BucketConfig, Config, Durability, NamespaceConfig, Verify};
 use crate::index::{Clock, MemoryIndex};
 use crate::key::{Namespace, NamespacePattern, ObjectName};
@@ -142,7 +146,9 @@ impl Cache {
             punch_holes: options.punch_holes,
         };
         let store = SegmentStore::open(&directory.segments(), store_options).map_err(io_error)?;
-        let state = State::new(options, directory, store, Arc::new(MemoryIndex::default()), metrics);
+        let tier = Bucket::open(&options.bucket)?.map(|bucket| Tier::new(bucket, &options, metrics.clone()));
+        let index = Arc::new(MemoryIndex::default());
+        let state = State::new(options, directory, store, index, tier.map(Arc::new), metrics);
         let index_bytes = crate::index::sled::directory_bytes(&state.directory.index()).map_err(io_error)?;
         state.budget.set_index_bytes(index_bytes);
         let state = Arc::new(state);
@@ -167,6 +173,12 @@ impl Cache {
     /// Brings the gauges of what is stored up to date.
     pub fn update_gauges(&self) {
         self.state.update_gauges();
+    }
+
+    /// How the bucket behind the disk is; `None`: there is none.
+    #[must_use]
+    pub fn bucket_status(&self) -> Option<BucketStatus> {
+        self.state.tier.as_ref().map(|tier| tier.status())
     }
 
     /// Finds an object, in the namespace itself or in one of its bases, and marks it as used. `None` is a miss.
@@ -202,6 +214,9 @@ impl Cache {
     pub async fn delete(&self, name: &ObjectName, precondition: Precondition) -> Result<bool, CacheError> {
         let state = &self.state;
         let hash = state.table.hash(name);
+        if precondition != Precondition::None {
+            layers::bring(state, name).await?;
+        }
         let precondition = layers::own_precondition(state, name, precondition)?;
         // Where its time is over, it is gone already. While the index is loaded the table has to hear of the name all the same.
         let _ = layers::current(state, name);
@@ -245,6 +260,9 @@ impl Cache {
     /// # Errors
     /// The disk's: the last writes may be lost.
     pub async fn close(&self) -> std::io::Result<()> {
+        if let Some(tier) = &self.state.tier {
+            tier.stop().await;
+        }
         let workers = Arc::clone(&self.workers);
         tokio::task::spawn_blocking(move || workers.stop()).await.map_err(std::io::Error::other)?
     }

@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use twox_hash::XxHash3_128;
@@ -23,23 +25,57 @@ pub struct SoloWriter {
     id: u32,
     name: ObjectName,
     path: PathBuf,
-    file: File,
-    written: u64,
+    view: SoloView,
     hasher: XxHash3_128,
     finished: bool,
+}
+
+/// What of an unfinished body is in its file, for those who read it while it is written.
+#[derive(Clone)]
+pub struct SoloView {
+    file: Arc<File>,
+    body_offset: u64,
+    written: Arc<AtomicU64>,
+}
+
+impl SoloView {
+    /// Bytes of the body that can be read.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Reads all of `buffer` from the byte `at` of the body on.
+    ///
+    /// # Errors
+    /// Those of the disk; `UnexpectedEof` behind what is written.
+    pub fn read(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, self.body_offset + at)
+    }
 }
 
 impl SoloWriter {
     pub(super) fn create(store: SegmentStore, id: u32, name: ObjectName) -> io::Result<Self> {
         let path = file_path(store.dir(), id, Kind::Solo);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        Ok(Self { store, id, name, path, file, written: 0, hasher: XxHash3_128::new(), finished: false })
+        let view = SoloView {
+            file: Arc::new(file),
+            body_offset: u64::from(header_len(&name)),
+            written: Arc::default(),
+        };
+        Ok(Self { store, id, name, path, view, hasher: XxHash3_128::new(), finished: false })
     }
 
     /// Bytes of the body so far.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.written
+        self.view.written()
+    }
+
+    /// For who reads the body while it is written.
+    #[must_use]
+    pub fn view(&self) -> SoloView {
+        self.view.clone()
     }
 
     /// Whose body this is.
@@ -53,11 +89,12 @@ impl SoloWriter {
     /// # Errors
     /// Those of the disk.
     pub fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
-        let offset = u64::from(header_len(&self.name)) + self.written;
-        write_slices(&self.file, offset, &[], chunks)?;
+        let offset = self.view.body_offset + self.written();
+        write_slices(&self.view.file, offset, &[], chunks)?;
         // After the write: one that failed is tried again with the same chunks.
         chunks.iter().for_each(|chunk| self.hasher.write(chunk));
-        self.written += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        self.view.written.fetch_add(length, Ordering::AcqRel);
         Ok(())
     }
 
@@ -69,13 +106,13 @@ impl SoloWriter {
         let header = RecordHeader {
             sequence,
             name: self.name.clone(),
-            body_len: self.written,
+            body_len: self.written(),
             created_ms,
             body_checksum: self.hasher.finish_128(),
         };
         let mut bytes = Vec::new();
         header.encode(solo_salt(self.id), 0, &mut bytes);
-        self.file.write_all_at(&bytes, 0)?;
+        self.view.file.write_all_at(&bytes, 0)?;
         let location = header.location(self.id, 0);
         self.store.adopt_solo(&location)?;
         self.finished = true;

@@ -1,7 +1,7 @@
 //! The calls: get, put, delete and list. Time limits and retries are the caller's.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -118,12 +118,42 @@ impl Bucket {
     /// All objects below the bucket's prefix.
     pub fn list(&self) -> BoxStream<'static, Result<BucketRow, BucketError>> {
         let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
-        let row = |meta: ObjectMeta| BucketRow {
-            modified_ms: modified_ms(&meta),
-            length: meta.size,
-            path: meta.location,
-        };
         self.store.list(prefix).map_ok(row).map_err(BucketError::from).boxed()
+    }
+
+    /// Up to `limit` of the objects in the directory `below` the bucket's prefix that `wanted` makes something of, in the
+    /// order of their paths, from behind `after` on.
+    ///
+    /// # Errors
+    /// [`BucketError`].
+    pub async fn page<T>(
+        &self,
+        below: &str,
+        after: Option<&str>,
+        limit: usize,
+        mut wanted: impl FnMut(&BucketRow) -> Option<T>,
+    ) -> Result<Vec<T>, BucketError> {
+        let directory = if below.is_empty() { Some(self.prefix.clone()) } else { self.path(below) };
+        let Some(directory) = directory else { return Ok(Vec::new()) };
+        let directory = Some(&directory).filter(|directory| !directory.as_ref().is_empty());
+        let mut rows = match after.and_then(|after| self.path(after)) {
+            Some(offset) => self.store.list_with_offset(directory, &offset),
+            None => self.store.list(directory),
+        };
+        let mut page: BTreeMap<BucketPath, T> = BTreeMap::new();
+        while let Some(meta) = rows.next().await.transpose()? {
+            let row = row(meta);
+            let Some(found) = wanted(&row) else { continue };
+            page.insert(row.path, found);
+            if page.len() > limit {
+                // A directory's own files come in no order: the first ones are known at the end.
+                page.pop_last();
+            }
+            if page.len() == limit && self.keeps_metadata {
+                break;
+            }
+        }
+        Ok(page.into_values().collect())
     }
 
     fn attributes(&self, checksum: u128) -> Attributes {
@@ -134,6 +164,10 @@ impl Bucket {
         }
         attributes
     }
+}
+
+fn row(meta: ObjectMeta) -> BucketRow {
+    BucketRow { modified_ms: modified_ms(&meta), length: meta.size, path: meta.location }
 }
 
 fn described(meta: &ObjectMeta, attributes: &Attributes) -> BucketObject {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::bucket::OpenBucketError;
 use crate::key::Namespace;
 
 /// Why a request to the cache failed.
@@ -48,6 +49,9 @@ pub enum CacheError {
     /// The body's file ended before the body did.
     #[error("the stored body ended early")]
     Vanished,
+    /// The bucket failed where nothing else could answer.
+    #[error("the bucket behind this server cannot be asked now, try again shortly")]
+    BucketUnavailable,
     /// The disk failed.
     #[error("the store failed: {0}")]
     Io(#[from] io::Error),
@@ -79,6 +83,9 @@ pub enum OpenError {
         /// Newest format that this build knows.
         known: u32,
     },
+    /// The bucket cannot be used.
+    #[error(transparent)]
+    Bucket(#[from] OpenBucketError),
     /// The file system failed.
     #[error("data_dir {path}: {error}")]
     Io {

@@ -8,22 +8,32 @@ use std::sync::Arc;
 use super::error::CacheError;
 use super::read::{self, Object};
 use super::state::State;
+use super::tier;
 use crate::index::table::Slot;
 use crate::key::ObjectName;
 use crate::object::{ObjectInfo, Precondition};
+
+/// Where else to look for an object that its own namespace does not have on disk.
+enum Place {
+    Disk(ObjectName),
+    Bucket(ObjectName),
+}
 
 /// Finds what a reader of `name` sees, and marks it as used.
 pub(super) async fn get(state: &Arc<State>, name: &ObjectName) -> Result<Option<Object>, CacheError> {
     if let Some(object) = get_own(state, name).await? {
         return Ok(Some(object));
     }
-    for below in names_below(state, name) {
-        if let Some(object) = get_own(state, &below).await? {
-            if !name.key.is_probe() {
-                state.metrics.base_hits.inc();
-            }
-            return Ok(Some(object));
+    for place in further_places(state, name) {
+        let found = match &place {
+            Place::Disk(name) => get_own(state, name).await?,
+            Place::Bucket(name) => tier::fetch(state, name).await?,
+        };
+        let Some(object) = found else { continue };
+        if place.name().namespace != name.namespace && !name.key.is_probe() {
+            state.metrics.base_hits.inc();
         }
+        return Ok(Some(object));
     }
     Ok(None)
 }
@@ -33,12 +43,56 @@ pub(super) async fn head(state: &Arc<State>, name: &ObjectName) -> Result<Option
     if let Some(info) = head_own(state, name).await? {
         return Ok(Some(info));
     }
-    for below in names_below(state, name) {
-        if let Some(info) = head_own(state, &below).await? {
-            return Ok(Some(info));
+    for place in further_places(state, name) {
+        let found = match &place {
+            Place::Disk(name) => head_own(state, name).await?,
+            // Brought here: who asks may go on to speak of this very version.
+            Place::Bucket(name) => {
+                tier::bring(state, name).await?;
+                head_own(state, name).await?
+            }
+        };
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
+}
+
+/// Brings what a reader of `name` sees to the disk, where it is only in the bucket: a condition is decided there.
+pub(super) async fn bring(state: &Arc<State>, name: &ObjectName) -> Result<(), CacheError> {
+    if state.tier.is_none() || current(state, name).is_some() {
+        return Ok(());
+    }
+    for place in further_places(state, name) {
+        if let Place::Bucket(name) = &place {
+            tier::bring(state, name).await?;
+        }
+        if current(state, place.name()).is_some() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Place {
+    fn name(&self) -> &ObjectName {
+        match self {
+            Self::Disk(name) | Self::Bucket(name) => name,
+        }
+    }
+}
+
+/// The other places in their order. The bucket is slow beside a disk: it is asked before a base's disk only where it is
+/// known to have the layer's own object.
+fn further_places(state: &State, name: &ObjectName) -> Vec<Place> {
+    let mut places: Vec<Place> = names_below(state, name).map(Place::Disk).collect();
+    if state.tier.is_some() {
+        let first = if tier::is_known(state, name) { 0 } else { places.len() };
+        places.insert(first, Place::Bucket(name.clone()));
+        places.extend(names_below(state, name).map(Place::Bucket));
+    }
+    places
 }
 
 /// As [`head`], of the namespace's own object.

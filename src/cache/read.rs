@@ -14,6 +14,7 @@ use twox_hash::XxHash3_128;
 use super::error::CacheError;
 use super::flight::{Buffer, BufferPool, CHUNK_BYTES, FlightPermit};
 use super::state::{HotObject, State};
+use super::tier::FillReader;
 use crate::blobs::{FilePart, Location, Pin, RecordView, replay};
 use crate::config::Verify;
 use crate::index::table::Slot;
@@ -32,12 +33,20 @@ pub struct Object {
     info: ObjectInfo,
     /// All of a small body.
     whole: Bytes,
-    /// Where to read a larger one.
+    /// Where to read a larger one, or one that is not there yet.
     rest: Option<Rest>,
 }
 
+/// Where the bytes of a body come from that are not in memory.
+enum Rest {
+    /// A record.
+    Stored(Record),
+    /// The bucket, by way of whoever reads it.
+    Arriving(FillReader),
+}
+
 /// What is needed to read a body that is not in memory.
-struct Rest {
+struct Record {
     state: Arc<State>,
     pin: Arc<Pin>,
     location: Location,
@@ -90,6 +99,11 @@ impl Object {
         Self { info: hot.info, whole: hot.body, rest: None }
     }
 
+    /// One that is on its way from the bucket.
+    pub(super) fn arriving(reader: FillReader) -> Self {
+        Self { info: reader.info(), whole: Bytes::new(), rest: Some(Rest::Arriving(reader)) }
+    }
+
     /// Its body, or the part of it that `range` names: bytes, cut to the object's length.
     #[must_use]
     pub fn into_body(self, range: Range<u64>) -> ObjectBody {
@@ -124,8 +138,9 @@ impl ObjectBody {
     /// `Io`: the body cannot be completed.
     pub async fn next_part(&mut self) -> Result<Option<BodyPart>, CacheError> {
         let left = self.range.end.saturating_sub(self.range.start);
-        let Some(rest) = self.rest.as_ref().filter(|_| self.file_part > 0 && left > 0) else {
-            return Ok(self.next_chunk().await?.map(BodyPart::Bytes));
+        let rest = match &self.rest {
+            Some(Rest::Stored(record)) if self.file_part > 0 && left > 0 => record,
+            _ => return Ok(self.next_chunk().await?.map(BodyPart::Bytes)),
         };
         let length = usize::try_from(left).unwrap_or(self.file_part).min(self.file_part);
         let offset = rest.location.body_offset() + self.range.start;
@@ -148,6 +163,14 @@ impl ObjectBody {
         let left = self.range.end.saturating_sub(self.range.start);
         let Some(rest) = self.rest.as_mut().filter(|_| left > 0) else { return Ok(None) };
         let want = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let rest = match rest {
+            Rest::Stored(record) => record,
+            Rest::Arriving(reader) => {
+                let bytes = reader.read(self.range.start, want).await?;
+                self.range.start += bytes.len() as u64;
+                return Ok(Some(bytes));
+            }
+        };
         // The body's own permit covers two chunks: one being written to the client, one being read.
         let buffer = rest.state.buffers.take(want, None);
         let offset = rest.location.body_offset() + self.range.start;
@@ -201,10 +224,9 @@ pub(super) async fn open(
         }
         state.table.set_verified(slot.hash, slot.sequence);
     }
-    let rest =
-        large.then(|| Rest { state: Arc::clone(state), pin, location, _permit: permit.unwrap_or_default() });
     warm(state, &slot, info, &whole);
-    Ok(Some(Object { info, whole, rest }))
+    let record = Record { state: Arc::clone(state), pin, location, _permit: permit.unwrap_or_default() };
+    Ok(Some(Object { info, whole, rest: large.then_some(Rest::Stored(record)) }))
 }
 
 /// Reads and checks the header alone.

@@ -138,8 +138,8 @@ impl Spaces {
 
     /// True when the object's time is over.
     pub(super) fn is_expired(&self, slot: &Slot, now_ms: impl FnOnce() -> u64) -> bool {
-        let ttl = self.rules(slot.space.group).ttl_ms;
-        ttl.is_some_and(|ttl_ms| slot.created_ms.saturating_add(ttl_ms) <= now_ms())
+        let rules = self.rules(slot.space.group);
+        rules.expires() && rules.is_over(slot.created_ms, now_ms())
     }
 
     /// How long, in microseconds, a namespace of this group may be idle, where that matters.
@@ -158,6 +158,11 @@ impl Rules {
     /// True when objects have a time to live.
     pub(super) fn expires(&self) -> bool {
         self.ttl_ms.is_some()
+    }
+
+    /// True when the time of an object that was stored at `created_ms` is over.
+    pub(super) fn is_over(&self, created_ms: u64, now_ms: u64) -> bool {
+        self.ttl_ms.is_some_and(|ttl_ms| created_ms.saturating_add(ttl_ms) <= now_ms)
     }
 
     /// True when a group that takes `bytes` is above its quota.

@@ -15,6 +15,7 @@ use super::directory::DataDirectory;
 use super::flight::{BufferPool, FlightBudget};
 use super::signal::{SyncSignal, WakeUp};
 use super::spaces::Spaces;
+use super::tier::Tier;
 use crate::blobs::{Location, Pin, SegmentStore, record, replay};
 use crate::config::Durability;
 use crate::index::table::{NameHash, Slot};
@@ -56,6 +57,8 @@ pub(super) struct State {
     pub(super) flight: FlightBudget,
     pub(super) buffers: BufferPool,
     pub(super) memory_tier: MemoryTier,
+    /// The bucket behind the disk, where there is one.
+    pub(super) tier: Option<Arc<Tier>>,
     pub(super) metrics: Metrics,
     pub(super) ready: AtomicBool,
     /// Sequence numbers of records that died and that the index may still have.
@@ -83,6 +86,7 @@ impl State {
         directory: DataDirectory,
         store: SegmentStore,
         index: Arc<dyn Index>,
+        tier: Option<Arc<Tier>>,
         metrics: Metrics,
     ) -> Self {
         let budget =
@@ -120,6 +124,7 @@ impl State {
             options,
             directory,
             store,
+            tier,
             metrics,
         }
     }

@@ -1,19 +1,29 @@
 //! The tier behind the disk: a bucket that objects are read from when the disk has none, and written to behind the writers.
 //!
 //! Owns what all of that shares: where an object lies in the bucket ([`layout`]), whether the bucket is asked at all
-//! ([`breaker`], [`absent`]), and what is known of it ([`catalogue`]). A bucket that fails makes misses, never errors.
+//! ([`breaker`], [`absent`]), what is known of it ([`catalogue`]), and the way of a read ([`reading`], [`fill`]). A bucket that fails makes misses, never errors.
 
 mod absent;
 mod breaker;
 mod catalogue;
+mod fill;
 mod layout;
+mod listing;
+mod reading;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use tokio::sync::{RwLock, watch};
+
 use self::absent::Absent;
-use self::breaker::Breaker;
+use self::breaker::{Breaker, BreakerState};
 use self::catalogue::Catalogue;
+pub(super) use self::fill::FillReader;
 use self::layout::Layout;
+use self::reading::Fills;
+pub(super) use self::reading::{bring, fetch, is_known};
 use super::CacheOptions;
 use crate::bucket::{Bucket, BucketError, BucketPath};
 use crate::config::BucketConfig;
@@ -42,6 +52,30 @@ impl Operation {
     }
 }
 
+/// How the bucket is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BucketStatus {
+    /// The bucket's URL.
+    pub url: String,
+    /// True while it is asked; false: it failed, and is left alone or only tried now and then.
+    pub is_up: bool,
+    /// Since when it fails.
+    pub failing_for: Option<Duration>,
+    /// What the last failure said, where it fails.
+    pub last_error: Option<String>,
+    /// Objects that wait to be written to it, or to be deleted from it.
+    pub queue_objects: u64,
+    /// Bytes of those that wait to be written.
+    pub queue_bytes: u64,
+}
+
+/// The last failure, and when the first one of those in a row was.
+struct Failing {
+    since: Instant,
+    error: String,
+    is_told: bool,
+}
+
 /// The bucket and what is known of it.
 pub(super) struct Tier {
     pub(super) bucket: Bucket,
@@ -50,7 +84,12 @@ pub(super) struct Tier {
     pub(super) absent: Absent,
     pub(super) breaker: Breaker,
     layout: Layout,
+    fills: Fills,
+    failing: Mutex<Option<Failing>>,
     metrics: Metrics,
+    stopped: watch::Sender<bool>,
+    /// Read by every task; who writes waits for them all.
+    tasks: Arc<RwLock<()>>,
 }
 
 impl Tier {
@@ -62,8 +101,12 @@ impl Tier {
             absent: Absent::new(own.absent_for),
             breaker: Breaker::default(),
             layout: Layout::new(options),
+            fills: Fills::default(),
             options: own,
+            failing: Mutex::default(),
             metrics,
+            stopped: watch::Sender::new(false),
+            tasks: Arc::default(),
         }
     }
 
@@ -75,6 +118,40 @@ impl Tier {
     /// Whose object lies at `path`; `None` where it is nobody's.
     pub(super) fn name(&self, path: &BucketPath) -> Option<ObjectName> {
         self.layout.name(self.bucket.below(path)?)
+    }
+
+    /// How the bucket is.
+    pub(super) fn status(&self) -> BucketStatus {
+        let failing = self.failing.lock();
+        BucketStatus {
+            url: self.options.url.clone().unwrap_or_default(),
+            is_up: self.breaker.state() == BreakerState::Closed,
+            failing_for: failing.as_ref().map(|failing| failing.since.elapsed()),
+            last_error: failing.as_ref().map(|failing| failing.error.clone()),
+            queue_objects: u64::try_from(self.metrics.bucket_queue_objects.get()).unwrap_or(0),
+            queue_bytes: u64::try_from(self.metrics.bucket_queue_bytes.get()).unwrap_or(0),
+        }
+    }
+
+    /// Runs `task` beside the requests, until it ends or the tier is stopped.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        // Nobody can be waiting for the tasks to end but who stops the tier.
+        let Ok(running) = Arc::clone(&self.tasks).try_read_owned() else { return };
+        let mut stopped = self.stopped.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                // The sender lives as long as the tier; an error would mean that it is gone.
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+                () = task => {}
+            }
+            drop(running);
+        });
+    }
+
+    /// Ends all tasks and waits for that.
+    pub(super) async fn stop(&self) {
+        self.stopped.send_replace(true);
+        let _ = self.tasks.write().await;
     }
 
     /// Makes one call, where the breaker lets it, in at most `limit`; counts it and tells the breaker how it went.
@@ -109,8 +186,41 @@ impl Tier {
         };
         self.count(operation, outcome);
         admitted.report(is_failure);
+        self.note(answer.as_ref().err().filter(|_| is_failure));
         self.metrics.bucket_breaker.set(self.breaker.state().gauge());
         answer
+    }
+
+    /// A body that the bucket had begun to send did not come to its end.
+    pub(super) fn body_failed(&self, error: &BucketError) {
+        if let Some(admitted) = self.breaker.admit() {
+            admitted.report(true);
+        }
+        self.note(Some(error));
+    }
+
+    /// Remembers how the bucket is, and tells when it is left alone and when it is back.
+    fn note(&self, failure: Option<&BucketError>) {
+        let mut failing = self.failing.lock();
+        match failure {
+            Some(error) => {
+                let now = failing.get_or_insert_with(|| Failing {
+                    since: Instant::now(),
+                    error: String::new(),
+                    is_told: false,
+                });
+                now.error = error.to_string();
+                if !now.is_told && self.breaker.state() != BreakerState::Closed {
+                    now.is_told = true;
+                    tracing::warn!(%error, "the bucket fails; until it is back, what is not on disk is a miss");
+                }
+            }
+            None => {
+                if let Some(past) = failing.take().filter(|past| past.is_told) {
+                    tracing::info!(seconds = past.since.elapsed().as_secs(), "the bucket is back");
+                }
+            }
+        }
     }
 
     fn count(&self, operation: Operation, outcome: &str) {

@@ -12,10 +12,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::comparing::Comparing;
+pub(super) use self::storing::GATHER_BYTES;
 use self::storing::Storing;
 use super::error::CacheError;
 use super::state::State;
-use super::{evict, layers};
+use super::{evict, layers, tier};
+use crate::blobs::SoloView;
 use crate::index::table::Space;
 use crate::key::ObjectName;
 use crate::object::{ObjectInfo, Precondition};
@@ -48,10 +50,20 @@ enum Kind {
     Comparing(Box<Comparing>),
 }
 
+/// Where a body comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// From a client: it is new, and the bucket does not have it.
+    Client,
+    /// From the bucket, where it was written at this time, milliseconds since the Unix epoch.
+    Bucket { modified_ms: u64 },
+}
+
 /// An upload that may begin, and what it has to keep to.
 struct Accepted {
     name: ObjectName,
     space: Space,
+    origin: Origin,
     declared_length: Option<u64>,
     limit: u64,
     /// What must hold for the namespace's own object.
@@ -73,14 +85,28 @@ impl Upload {
         if declared_length.is_some_and(|length| length > limit) {
             return Err(CacheError::TooLarge { limit });
         }
+        if options.precondition != Precondition::None {
+            layers::bring(&state, &name).await?;
+        }
         let precondition = layers::own_precondition(&state, &name, options.precondition)?;
         // Without the probe sccache takes itself for one that may only read; a part may be sent anew until its upload is done.
         let write_once = rules.write_once && !name.key.is_probe() && !name.namespace.is_uploads();
         let far_above_quota = rules.is_far_above(state.table.disk_bytes_of(space.group));
-        let mut accepted = Accepted { name, space, declared_length, limit, precondition, write_once: false };
+        let mut accepted = Accepted {
+            name,
+            space,
+            origin: Origin::Client,
+            declared_length,
+            limit,
+            precondition,
+            write_once: false,
+        };
         if write_once {
             if !state.is_ready() {
                 return Err(CacheError::Loading);
+            }
+            if layers::current(&state, &accepted.name).is_none() {
+                tier::bring(&state, &accepted.name).await?;
             }
             if let Some(existing) = layers::head_own(&state, &accepted.name).await? {
                 let comparing = Comparing::begin(state, accepted, existing)?;
@@ -98,6 +124,35 @@ impl Upload {
             blocking(move || evict::keep_quotas(&state)).await?;
         }
         Ok(Self(Kind::Storing(Box::new(Storing::begin(state, accepted).await?))))
+    }
+
+    /// Begins to store a body of `length` bytes that the bucket has. The memory of one that is gathered is the caller's affair.
+    pub(super) async fn begin_fill(
+        state: Arc<State>,
+        name: ObjectName,
+        length: u64,
+        modified_ms: u64,
+    ) -> Result<Self, CacheError> {
+        let space = state.spaces.of_object(&name);
+        let accepted = Accepted {
+            name,
+            space,
+            origin: Origin::Bucket { modified_ms },
+            declared_length: Some(length),
+            limit: length,
+            // What a client wrote meanwhile is newer.
+            precondition: Precondition::Absent,
+            write_once: false,
+        };
+        Ok(Self(Kind::Storing(Box::new(Storing::begin(state, accepted).await?))))
+    }
+
+    /// Where a large body can be read while it is stored.
+    pub(super) fn view(&self) -> Option<SoloView> {
+        match &self.0 {
+            Kind::Storing(upload) => upload.view(),
+            Kind::Comparing(_) => None,
+        }
     }
 
     /// Takes the next part of the body.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use larder::cache::{Cache, CacheError, CacheOptions, OpenError, PutOptions, Stored};
-use larder::config::{Durability, Verify};
+use larder::config::{BucketConfig, Durability, Verify};
 use larder::index::Clock;
 use larder::key::{Namespace, ObjectKey, ObjectName};
 use larder::metrics::Metrics;
@@ -36,6 +36,7 @@ pub fn options(dir: &Path, capacity: u64) -> CacheOptions {
         punch_holes: true,
         namespaces: BTreeMap::new(),
         namespace_patterns: BTreeMap::new(),
+        bucket: BucketConfig::default(),
         clock: Clock::default(),
     }
 }

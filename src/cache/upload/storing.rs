@@ -11,9 +11,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::task::JoinHandle;
 use twox_hash::XxHash3_128;
 
-use super::{Accepted, Stored, blocking};
+use super::{Accepted, Origin, Stored, blocking};
 use crate::blobs::record::header_len;
-use crate::blobs::{RecordHeader, SoloWriter};
+use crate::blobs::{RecordHeader, SoloView, SoloWriter};
 use crate::cache::budget::Reservation;
 use crate::cache::error::CacheError;
 use crate::cache::evict;
@@ -22,7 +22,7 @@ use crate::cache::publication::{Publication, Published};
 use crate::cache::state::State;
 
 /// Largest body gathered in memory; larger ones get a file of their own.
-pub(super) const GATHER_BYTES: u64 = 8 << 20;
+pub(in crate::cache) const GATHER_BYTES: u64 = 8 << 20;
 /// Memory taken at a time for a body of unknown length, and the size of a write to a solo file.
 const STEP_BYTES: u64 = 1 << 20;
 /// Largest record appended on the thread that serves the request.
@@ -48,6 +48,7 @@ pub(super) struct Storing {
     reservation: Option<Reservation>,
     reserved: u64,
     solo: Option<Solo>,
+    view: Option<SoloView>,
 }
 
 /// A solo file, or the write to it that is under way.
@@ -69,6 +70,7 @@ impl Storing {
             reservation: None,
             reserved: 0,
             solo: None,
+            view: None,
         };
         let declared = upload.accepted.declared_length;
         let expected = declared.unwrap_or(0);
@@ -77,6 +79,8 @@ impl Storing {
             declared.is_some_and(|length| length <= PROBE_BYTES) && upload.accepted.name.key.is_probe();
         if is_probe {
             upload.permitted = PROBE_BYTES;
+        } else if upload.accepted.origin != Origin::Client && expected <= GATHER_BYTES {
+            upload.permitted = expected;
         } else if expected > GATHER_BYTES {
             upload.permit(2 * STEP_BYTES)?;
             upload.open_solo().await?;
@@ -85,6 +89,11 @@ impl Storing {
             upload.permit(expected.max(4096))?;
         }
         Ok(upload)
+    }
+
+    /// Where the body can be read while it is stored; `None` while it is gathered in memory.
+    pub(super) fn view(&self) -> Option<SoloView> {
+        self.view.clone()
     }
 
     /// Takes the next part of the body.
@@ -209,7 +218,10 @@ impl Storing {
         Publication {
             hash: self.state.table.hash(&self.accepted.name),
             sequence: self.state.next_sequence(),
-            created_ms: self.state.clock.now_ms(),
+            created_ms: match self.accepted.origin {
+                Origin::Client => self.state.clock.now_ms(),
+                Origin::Bucket { modified_ms } => modified_ms,
+            },
             space: self.accepted.space,
             precondition: self.accepted.precondition,
             write_once: self.accepted.write_once,
@@ -263,7 +275,9 @@ impl Storing {
     async fn open_solo(&mut self) -> Result<(), CacheError> {
         let (store, name) = (self.state.store.clone(), self.accepted.name.clone());
         let created = blocking(move || store.create_solo(name)).await;
-        self.solo = Some(Solo::Idle(Box::new(created.map_err(|error| self.write_failed(error))?)));
+        let writer = created.map_err(|error| self.write_failed(error))?;
+        self.view = Some(writer.view());
+        self.solo = Some(Solo::Idle(Box::new(writer)));
         Ok(())
     }
 
