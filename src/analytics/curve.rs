@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use twox_hash::XxHash3_64;
 
-use self::simulation::Simulation;
+use self::simulation::{Access, Simulation};
 pub use self::state::StateError;
 use crate::key::ObjectName;
 
@@ -132,9 +132,9 @@ impl Curve {
     /// A read was answered with an object that takes `bytes` on disk.
     pub fn read(&self, hash: u64, bytes: u64) {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let blocks = blocks(bytes);
-        if self.is_sampled(hash, blocks) {
-            self.learn(|simulation| simulation.read(hash, blocks));
+        let access = Access::new((hash, blocks(bytes)));
+        if access.is_sampled(f64::from_bits(self.widest.load(Ordering::Relaxed))) {
+            self.learn(|simulation| simulation.read(&access));
         }
     }
 
@@ -147,8 +147,8 @@ impl Curve {
 
     /// An object was stored, or replaced, that takes `bytes` on disk. No read, but the object is the most recent one now.
     pub fn stored(&self, hash: u64, bytes: u64) {
-        let blocks = blocks(bytes);
-        self.learn(|simulation| simulation.stored(hash, blocks));
+        let access = Access::new((hash, blocks(bytes)));
+        self.learn(|simulation| simulation.stored(&access));
     }
 
     /// An object went for another reason than room: deleted, expired, damaged. Never to be called for an eviction: which objects
@@ -216,10 +216,6 @@ impl Curve {
     fn of(seed: u64, learnt: Learnt) -> Self {
         let widest = AtomicU64::new(widest(&learnt.simulations));
         Self { seed, widest, reads: AtomicU64::new(0), misses: AtomicU64::new(0), learnt: Mutex::new(learnt) }
-    }
-
-    fn is_sampled(&self, hash: u64, blocks: u32) -> bool {
-        simulation::is_sampled(hash, blocks, f64::from_bits(self.widest.load(Ordering::Relaxed)))
     }
 
     fn learn(&self, mut each: impl FnMut(&mut Simulation)) {

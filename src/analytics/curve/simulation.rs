@@ -45,9 +45,34 @@ pub(super) struct Saved {
     pub(super) objects: Vec<Sampled>,
 }
 
-/// True when an object belongs to the sample of this threshold.
-pub(super) fn is_sampled(hash: u64, blocks: u32, threshold: f64) -> bool {
-    place(hash) < threshold * f64::from(blocks).sqrt()
+/// A read or an upload of an object, with what every simulation asks about it.
+#[derive(Clone, Copy)]
+pub(super) struct Access {
+    hash: u64,
+    blocks: u32,
+    /// Where the hash lies between 0 and 1.
+    place: f64,
+    /// √b.
+    root: f64,
+}
+
+impl Access {
+    pub(super) fn new((hash, blocks): Sampled) -> Self {
+        // 53 bits are what an f64 holds exactly.
+        let place = (hash >> 11) as f64 / (1_u64 << 53) as f64;
+        Self { hash, blocks, place, root: f64::from(blocks).sqrt() }
+    }
+
+    /// True when the object belongs to the sample of this threshold.
+    pub(super) fn is_sampled(&self, threshold: f64) -> bool {
+        self.place < threshold * self.root
+    }
+
+    /// How many objects, itself included, a sampled one stands for.
+    fn stands_for(&self, threshold: f64) -> f64 {
+        let chance = threshold * self.root;
+        if chance < 1.0 { 1.0 / chance } else { 1.0 }
+    }
 }
 
 impl Simulation {
@@ -64,7 +89,7 @@ impl Simulation {
             self.counts = saved.counts;
         }
         for object in saved.objects.iter().rev() {
-            self.put(object.0, object.1);
+            self.put(&Access::new(*object));
         }
     }
 
@@ -100,102 +125,86 @@ impl Simulation {
         self.counts = Sums { reads: reads * by, hits: hits * by, found_missed: found_missed * by };
     }
 
-    pub(super) fn read(&mut self, hash: u64, blocks: u32) {
-        if !is_sampled(hash, blocks, self.threshold) {
-            return;
-        }
-        let stands_for = 1.0 / self.chance(blocks);
-        self.counts.reads += stands_for;
-        if self.put(hash, blocks) {
-            self.counts.hits += stands_for;
+    pub(super) fn read(&mut self, access: &Access) {
+        if access.is_sampled(self.threshold) {
+            let stands_for = access.stands_for(self.threshold);
+            self.counts.reads += stands_for;
+            if self.put(access) {
+                self.counts.hits += stands_for;
+            }
         }
     }
 
     pub(super) fn missed(&mut self, hash: u64) {
         if let Some(blocks) = self.lru.touch(hash) {
-            self.counts.found_missed += 1.0 / self.chance(blocks);
+            self.counts.found_missed += Access::new((hash, blocks)).stands_for(self.threshold);
         }
     }
 
-    pub(super) fn stored(&mut self, hash: u64, blocks: u32) {
-        if is_sampled(hash, blocks, self.threshold) {
-            self.put(hash, blocks);
+    pub(super) fn stored(&mut self, access: &Access) {
+        if access.is_sampled(self.threshold) {
+            self.put(access);
         } else {
             // It was of another size before.
-            self.removed(hash);
+            self.removed(access.hash);
         }
     }
 
     pub(super) fn removed(&mut self, hash: u64) {
         if let Some(blocks) = self.lru.remove(hash) {
-            self.used -= self.room(blocks);
+            self.used -= self.room(&Access::new((hash, blocks)));
         }
     }
 
     /// Makes a sampled object the newest, and makes room for it. True when it was there.
-    fn put(&mut self, hash: u64, blocks: u32) -> bool {
-        let known = self.lru.touch(hash);
-        if known == Some(blocks) {
+    fn put(&mut self, access: &Access) -> bool {
+        let known = self.lru.touch(access.hash);
+        if known == Some(access.blocks) {
             return true;
         }
-        self.removed(hash);
-        let was_there = known.is_some();
-        if u64::from(blocks) > self.capacity {
-            return was_there;
+        if known.is_some() {
+            self.removed(access.hash);
         }
-        if self.lru.len() == self.lru.most() {
-            self.lower_threshold();
-            if !is_sampled(hash, blocks, self.threshold) {
-                return was_there;
+        if u64::from(access.blocks) <= self.capacity {
+            if self.lru.len() == self.lru.most() {
+                self.lower_threshold();
+            }
+            if access.is_sampled(self.threshold) {
+                self.insert(access);
+                self.evict();
             }
         }
-        self.lru.insert((hash, blocks));
-        self.used += self.room(blocks);
-        self.evict();
-        was_there
+        known.is_some()
+    }
+
+    fn insert(&mut self, access: &Access) {
+        self.lru.insert((access.hash, access.blocks));
+        self.used += self.room(access);
     }
 
     fn evict(&mut self) {
         while self.used > self.capacity as f64 && self.lru.len() > 1 {
-            let Some((_, blocks)) = self.lru.remove_oldest() else { break };
-            self.used -= self.room(blocks);
+            let Some(oldest) = self.lru.remove_oldest() else { break };
+            self.used -= self.room(&Access::new(oldest));
         }
     }
 
     /// Lets go of those nearest to the threshold. What stays stands for them from now on.
     fn lower_threshold(&mut self) {
-        let mut objects: Vec<Sampled> = self.lru.iter().collect();
-        let mut needed: Vec<f64> = objects.iter().map(|object| threshold_for(*object)).collect();
+        let mut objects: Vec<Access> = self.lru.iter().map(Access::new).collect();
+        let mut needed: Vec<f64> = objects.iter().map(|access| access.place / access.root).collect();
         let keep = objects.len() * KEEP.0 / KEEP.1;
         let (_, lowest_without, _) = needed.select_nth_unstable_by(keep, f64::total_cmp);
         self.threshold = lowest_without.min(self.threshold);
-        objects.retain(|(hash, blocks)| is_sampled(*hash, *blocks, self.threshold));
+        objects.retain(|access| access.is_sampled(self.threshold));
         self.lru.clear();
         self.used = 0.0;
-        for object in objects.into_iter().rev() {
-            self.lru.insert(object);
-            self.used += self.room(object.1);
-        }
+        objects.iter().rev().for_each(|access| self.insert(access));
         self.evict();
     }
 
-    fn chance(&self, blocks: u32) -> f64 {
-        (self.threshold * f64::from(blocks).sqrt()).min(1.0)
-    }
-
     /// Blocks of the simulated cache that a sampled object takes.
-    fn room(&self, blocks: u32) -> f64 {
-        f64::from(blocks) / self.chance(blocks)
+    fn room(&self, access: &Access) -> f64 {
+        f64::from(access.blocks) * access.stands_for(self.threshold)
     }
-}
-
-/// Where a hash lies between 0 and 1.
-fn place(hash: u64) -> f64 {
-    // 53 bits are what an f64 holds exactly.
-    (hash >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// The threshold above which an object is sampled.
-fn threshold_for((hash, blocks): Sampled) -> f64 {
-    place(hash) / f64::from(blocks).sqrt()
 }
