@@ -16,7 +16,7 @@ use twox_hash::XxHash3_64;
 
 use super::answer::Answer;
 use super::transport::EncryptedETag;
-use super::{BodyChecksum, Bucket, BucketError, BucketObject, BucketPath, BucketRead, BucketRow, WriteMode};
+use super::{BodyChecksum, Bucket, BucketError, BucketObject, BucketPath, BucketRead, WriteMode};
 use crate::config::BucketScheme;
 
 /// The metadata that holds a body's XXH3-128, in hex digits.
