@@ -17,6 +17,7 @@ mod upkeep;
 mod uploader;
 mod writing;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,6 +101,8 @@ pub(super) struct Tier {
     over_capacity: Notify,
     /// Records from this number on were not in the bucket when the process before ended, as far as one knows.
     unsaved_from: u64,
+    /// But for these; empty once everything is loaded.
+    never_queued: Mutex<HashSet<u64>>,
     layout: Layout,
     fills: Fills,
     failing: Mutex<Option<Failing>>,
@@ -118,6 +121,7 @@ impl Tier {
         // What was stored before there was a bucket, or before the catalogue was lost, is looked for in the bucket; nobody was
         // promised that it stays on disk until then.
         let floor = saved.unwrap_or(Saved { below: u64::MAX, complete_below: 0 });
+        let never_queued = Mutex::new(catalogue.not_queued());
         Self {
             bucket,
             catalogue,
@@ -125,6 +129,7 @@ impl Tier {
             deleting: Notify::new(),
             over_capacity: Notify::new(),
             unsaved_from: floor.below,
+            never_queued,
             absent: Absent::new(own.absent_for),
             breaker: Breaker::default(),
             layout: Layout::new(options),
@@ -177,7 +182,9 @@ impl Tier {
 
     /// True for a record of an earlier process that no eviction may take before it is known to be in the bucket.
     pub(super) fn was_unsaved(&self, name: &ObjectName, sequence: u64) -> bool {
-        sequence >= self.unsaved_from && self.path(name).is_some()
+        sequence >= self.unsaved_from
+            && !self.never_queued.lock().contains(&sequence)
+            && self.path(name).is_some()
     }
 
     /// Tells all tasks to end.
