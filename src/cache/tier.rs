@@ -5,6 +5,7 @@
 
 mod absent;
 mod breaker;
+mod budget;
 mod catalogue;
 mod deletions;
 mod fill;
@@ -19,6 +20,7 @@ mod writing;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -99,6 +101,8 @@ pub(super) struct Tier {
     deleting: Notify,
     /// Rung when there seems to be more than `bucket.capacity`.
     over_capacity: Notify,
+    /// Until when this server is the one that removes from the bucket, milliseconds since the Unix epoch.
+    lease_until_ms: AtomicU64,
     /// Records from this number on were not in the bucket when the process before ended, as far as one knows.
     unsaved_from: u64,
     /// But for these; empty once everything is loaded.
@@ -128,6 +132,7 @@ impl Tier {
             queue: Queue::new(own.queue_limit.unwrap_or(options.capacity / 2), floor),
             deleting: Notify::new(),
             over_capacity: Notify::new(),
+            lease_until_ms: AtomicU64::new(0),
             unsaved_from: floor.below,
             never_queued,
             absent: Absent::new(own.absent_for),

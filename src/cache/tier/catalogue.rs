@@ -18,6 +18,9 @@ use sled::{Db, Tree};
 
 pub(in crate::cache) use self::marks::Mark;
 use self::marks::Marks;
+#[cfg(test)]
+pub(super) use self::rows::hash;
+pub(super) use self::rows::hash_of;
 pub(in crate::cache) use self::rows::{Known, PathHash};
 use crate::bucket::BucketPath;
 use crate::index::IndexError;
