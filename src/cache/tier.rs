@@ -229,6 +229,8 @@ impl Tier {
             Ok(_) => ("ok", false),
             Err(BucketError::NotFound) => ("not_found", false),
             Err(BucketError::Exists) => ("exists", false),
+            // Of one object, and nothing about the others.
+            Err(BucketError::Impossible(_)) => ("impossible", false),
             Err(BucketError::Unavailable(_)) => ("unavailable", true),
             Err(BucketError::TooSlow(_)) => ("too_slow", true),
             Err(BucketError::Refused(_)) => ("refused", true),
