@@ -34,6 +34,7 @@ use self::layout::Layout;
 use self::queue::Queue;
 use self::reading::Fills;
 pub(super) use self::reading::{bring, fetch, is_known};
+pub(super) use self::rescan::forget_surplus;
 pub(super) use self::upkeep::{finish, start};
 pub(super) use self::writing::{Deletion, Outgoing, begin_delete, begin_write, written_through};
 use super::CacheOptions;

@@ -94,8 +94,8 @@ impl Tier {
 
     /// An object was removed from the bucket, for this reason.
     pub(super) fn is_gone(&self, path: &BucketPath, reason: &str) {
-        self.metrics.bucket_removed.with_label_values(&[reason]).inc();
         if let Some(before) = self.catalogue.remove(path) {
+            self.metrics.bucket_removed.with_label_values(&[reason]).inc();
             self.metrics.bucket_objects.dec();
             self.metrics.bucket_bytes.sub(gauge(before.length));
         }
