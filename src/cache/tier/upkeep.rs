@@ -108,9 +108,4 @@ impl Tier {
         self.metrics.bucket_queue_bytes.set(gauge(length.bytes));
         self.metrics.bucket_queue_age.set(gauge(length.age.as_secs()));
     }
-
-    /// Notes a use of an object that is read from the bucket; written with the next checkpoint.
-    pub(in crate::cache) fn note_use(&self, path: &BucketPath, now_ms: u64) {
-        self.catalogue.note_use(path, now_ms);
-    }
 }
