@@ -242,7 +242,7 @@ impl Cache {
             self.let_go_of_deleted(slot).await?;
         }
         match in_bucket {
-            Some(deletion) => deletion.finish(removed.is_some()).await,
+            Some(deletion) => deletion.finish(state, removed.is_some()).await,
             None => Ok(removed.is_some()),
         }
     }
