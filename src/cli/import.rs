@@ -74,10 +74,11 @@ pub(super) fn command() -> Command {
         )
         .arg(text("endpoint", "URL", "Where the bucket's store is, if it is not the provider's own"))
         .arg(text("region", "REGION", "Region of an S3 bucket"))
-        .arg(
-            text("path-style", "BOOL", "Whether an S3 bucket stands in the path [default: with --endpoint]")
-                .value_parser(value_parser!(bool)),
-        )
+        .arg(text(
+            "path-style",
+            "true or false",
+            "Whether an S3 bucket stands in the path [default: with --endpoint]",
+        ))
         .arg(text(
             "access-key-id",
             "ID",

@@ -17,7 +17,7 @@ use futures_util::stream::{self, BoxStream};
 use super::arguments::SourcePlace;
 use super::progress::Progress;
 use crate::bucket::{Bucket, BucketError, BucketPath};
-use crate::config::BucketConfig;
+use crate::config::{BucketConfig, BucketUrl};
 use crate::key::SCCACHE_PROBE;
 
 /// Time without a byte, or without a row of the listing, after which a call is given up.
@@ -88,8 +88,8 @@ impl Source {
         let config = match place {
             SourcePlace::Bucket(config) => {
                 // Opening makes the directory of a server's bucket; a source must be there.
-                if let Some(directory) = shown.strip_prefix("file://").filter(|path| !path.contains('%')) {
-                    check_directory(Path::new(directory), "write file:/// and the path of a directory")?;
+                if let Ok(Some(BucketUrl::Directory(directory))) = config.parsed_url() {
+                    check_directory(&directory, "write file:/// and the path of a directory")?;
                 }
                 config.as_ref().clone()
             }
