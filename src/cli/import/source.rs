@@ -229,9 +229,10 @@ impl From<BucketError> for SourceError {
         match error {
             BucketError::NotFound => Self::Gone,
             BucketError::Refused(cause) => Self::Refused(cause),
-            BucketError::Exists | BucketError::Unavailable(_) | BucketError::TooSlow(_) => {
-                Self::Failed(error.to_string())
-            }
+            BucketError::Exists
+            | BucketError::Unavailable(_)
+            | BucketError::TooSlow(_)
+            | BucketError::Impossible(_) => Self::Failed(error.to_string()),
         }
     }
 }
