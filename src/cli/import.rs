@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use indicatif::{BinaryBytes, HumanCount, HumanDuration};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_rustls::rustls;
 
 use self::arguments::Plan;
 use self::copy::{Copying, Stop, Tally};
@@ -19,6 +18,7 @@ use self::progress::Progress;
 use self::server::Server;
 use self::source::{Listing, Source};
 use super::{CliError, print};
+use crate::tls;
 
 mod arguments;
 mod copy;
@@ -97,8 +97,7 @@ pub(super) fn run(
 ) -> Result<(), CliError> {
     let vars: BTreeMap<_, _> = vars.collect();
     let plan = Plan::read(matches, &vars)?;
-    // Who came first has installed the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    tls::use_ring();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use http::Uri;
@@ -19,6 +20,8 @@ use crate::key::{Namespace, ObjectKey};
 /// Where a larder listens that nothing was said to.
 pub(super) const LOCAL_SERVER: &str = "http://127.0.0.1:4227";
 
+/// For a connection to the bucket.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The flags that only a bucket has, each with the server's key that it is read as.
 const BUCKET_FLAGS: &[(&str, &str)] = &[
     ("endpoint", "bucket.endpoint"),
@@ -126,6 +129,8 @@ fn bucket(url: &str, matches: &ArgMatches) -> Result<SourcePlace, CliError> {
     let parsed = BucketUrl::parse(url).map_err(|message| refused("SOURCE", message))?;
     let mut config = Config::default();
     config.bucket.url = Some(url.to_owned());
+    // Here nobody waits for a compilation.
+    config.bucket.read_timeout = CONNECT_TIMEOUT;
     for (flag, name) in BUCKET_FLAGS {
         if let (Some(value), Some(key)) = (text(matches, flag), Key::named(name)) {
             key.set(&mut config, value)
@@ -252,6 +257,7 @@ mod tests {
             path_style: Some(false),
             access_key_id: Some("k".to_owned()),
             secret_access_key_file: Some(file.path().into()),
+            read_timeout: CONNECT_TIMEOUT,
             ..BucketConfig::default()
         };
         assert_eq!(plan.unwrap().source, SourcePlace::Bucket(Box::new(expected)));

@@ -228,11 +228,10 @@ impl From<BucketError> for SourceError {
     fn from(error: BucketError) -> Self {
         match error {
             BucketError::NotFound => Self::Gone,
-            BucketError::Refused(cause) => Self::Refused(cause),
-            BucketError::Exists
-            | BucketError::Unavailable(_)
-            | BucketError::TooSlow(_)
-            | BucketError::Impossible(_) => Self::Failed(error.to_string()),
+            BucketError::Refused(cause) | BucketError::Impossible(cause) => Self::Refused(cause),
+            BucketError::Exists | BucketError::Unavailable(_) | BucketError::TooSlow(_) => {
+                Self::Failed(error.to_string())
+            }
         }
     }
 }
