@@ -46,6 +46,10 @@ impl<'a> Told<'a> {
             self.store_next();
         }
         if hit {
+            // It was stored by then.
+            while self.under_way.iter().any(|(other, _)| *other == object) {
+                self.store_next();
+            }
             self.curve.read(hash(object, self.draw), bytes);
         } else {
             self.curve.missed(hash(object, self.draw));
@@ -57,7 +61,7 @@ impl<'a> Told<'a> {
 
     fn store_next(&mut self) {
         if let Some((object, bytes)) = self.under_way.pop_front() {
-            self.curve.stored(hash(object, self.draw), bytes);
+            self.curve.stored(hash(object, self.draw), bytes, true);
         }
     }
 }
