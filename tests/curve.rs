@@ -19,7 +19,8 @@ const JOBS: usize = 8;
 
 /// A hash of an object as good as the curve's own, and cheaper here.
 fn hash(object: usize, draw: u64) -> u64 {
-    let mut mixed = (object as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ draw.wrapping_mul(0xd1b5_4a32_d192_ed03);
+    let mut mixed =
+        (object as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ draw.wrapping_mul(0xd1b5_4a32_d192_ed03);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
@@ -76,8 +77,10 @@ struct Compared {
 impl Compared {
     fn new(name: &str, trace: &[Access], capacity: u64, samples: usize) -> Self {
         let mut exact = exact_caches(capacity);
-        let curves: Vec<Curve> = (0..DRAWS).map(|draw| Curve::with_samples(capacity, samples, draw)).collect();
-        let mut told: Vec<Told<'_>> = (0..).zip(&curves).map(|(draw, curve)| Told::new(curve, draw)).collect();
+        let curves: Vec<Curve> =
+            (0..DRAWS).map(|draw| Curve::with_samples(capacity, samples, draw)).collect();
+        let mut told: Vec<Told<'_>> =
+            (0..).zip(&curves).map(|(draw, curve)| Told::new(curve, draw)).collect();
         for access in trace {
             let hits: Vec<bool> = exact.iter_mut().map(|cache| cache.read(*access)).collect();
             told.iter_mut().for_each(|told| told.tell(*access, hits[2]));

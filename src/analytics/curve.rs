@@ -254,3 +254,31 @@ fn sizes(capacity: u64) -> [u64; FACTORS.len()] {
 fn blocks(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For each size 8192 nodes of 24 bytes and a table of 16,384 places, each 4 bytes and one of control: 6 · (8192 · 24 + 16,384 · 5)
+    /// = 1.67 MB. While a threshold falls, 8192 · (32 + 8) bytes more for a moment.
+    #[test]
+    fn memory_is_bounded_by_the_samples() {
+        let curve = Curve::new(1 << 40);
+        let memory = || {
+            let learnt = curve.learnt.lock();
+            size_of::<Curve>() + learnt.simulations.iter().map(Simulation::memory).sum::<usize>()
+        };
+        let empty = memory();
+        for object in 0..300_000_u64 {
+            curve.stored(object.wrapping_mul(0x9e37_79b9_7f4a_7c15), 4096 * (1 + object % 50), true);
+        }
+        assert_eq!(memory(), empty, "nothing grows");
+        let full = FACTORS.len() * (DEFAULT_SAMPLES * 24 + 2 * DEFAULT_SAMPLES * 5);
+        assert!(empty > full && empty < full + 4096, "{empty} bytes, {full} expected");
+        assert!(empty + DEFAULT_SAMPLES * (size_of::<Access>() + size_of::<f64>()) < 10_000_000);
+        assert!(
+            curve.learnt.lock().simulations.iter().all(|one| one.threshold() < 0.2),
+            "samples were thinned"
+        );
+    }
+}

@@ -142,7 +142,8 @@ mod tests {
         for number in 1..=100_u64 {
             clock.missed(object(number), number);
         }
-        let known = (1..=100).filter(|number| clock.stored(object(*number), 100).is_some()).collect::<Vec<_>>();
+        let known =
+            (1..=100).filter(|number| clock.stored(object(*number), 100).is_some()).collect::<Vec<_>>();
         assert_eq!(known, (93..=100).collect::<Vec<_>>());
         assert!(SETS * size_of::<Mutex<[Miss; WAYS]>>() < 5 << 18, "more than 1.25 MiB");
     }

@@ -103,6 +103,11 @@ impl Simulation {
         self.threshold
     }
 
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.lru.memory()
+    }
+
     pub(super) fn counts(&self) -> Sums {
         self.counts
     }

@@ -124,9 +124,14 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Counts, Vec<Saved>), StateErr
         aged_ms: head.aged_ms.get(),
     };
     // Not more of them than there are bytes for.
-    let simulations = (0..head.simulations.get()).map(|_| simulation(&mut rest)).collect::<Result<Vec<_>, _>>()?;
+    let simulations =
+        (0..head.simulations.get()).map(|_| simulation(&mut rest)).collect::<Result<Vec<_>, _>>()?;
     let ascending = simulations.is_sorted_by(|a, b| a.capacity < b.capacity);
-    if !rest.is_empty() || !ascending { Err(StateError::Damaged) } else { Ok((head.seed.get(), counts, simulations)) }
+    if !rest.is_empty() || !ascending {
+        Err(StateError::Damaged)
+    } else {
+        Ok((head.seed.get(), counts, simulations))
+    }
 }
 
 fn simulation(rest: &mut &[u8]) -> Result<Saved, StateError> {
