@@ -28,7 +28,7 @@ use crate::key::ObjectName;
 
 /// The sizes that are simulated, as parts and multiples of the capacity.
 pub const FACTORS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
-/// Most objects in the sample of each size. With it a curve takes less than 2 MiB and is off by a few tenths of a point.
+/// Most objects in the sample of each size. With it a curve takes less than 2 MiB and is off by half a point as a rule.
 pub const DEFAULT_SAMPLES: usize = 8192;
 /// A read of so long ago counts half, in milliseconds: one day.
 const HALF_LIFE_MS: f64 = 24.0 * 3600.0 * 1000.0;
