@@ -23,6 +23,7 @@ use crate::tls;
 mod arguments;
 mod copy;
 mod progress;
+mod sccache;
 mod server;
 mod source;
 
