@@ -38,6 +38,18 @@ fn nothing_is_predicted_before_something_was_read() {
 }
 
 #[test]
+fn the_sizes_are_the_capacity_times_their_factors_to_the_block() {
+    for capacity in [64 * MIB, 64 * MIB + 4095, 64 * MIB + 3 * 4096, 1_234_567_890, 999_999_999_999] {
+        let curve = Curve::new(capacity);
+        curve.missed(1);
+        for point in curve.points().unwrap() {
+            let exact = (capacity as f64 * point.factor) as u64;
+            assert_eq!(point.capacity, exact / 4096 * 4096, "{} times {capacity}", point.factor);
+        }
+    }
+}
+
+#[test]
 fn a_miss_and_its_upload_are_one_read() {
     let curve = Curve::new(64 * MIB);
     miss_and_store(&curve, 1, 4096);
