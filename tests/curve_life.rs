@@ -1,6 +1,7 @@
 //! The miss-ratio curve over its life: what is old fades, a restart changes nothing, another capacity keeps what is known, and what
 //! was damaged is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::cast_possible_truncation, reason = "sizes of a test are far below 2^53")]
 
 use std::collections::BTreeSet;
 
@@ -151,9 +152,9 @@ fn a_restart_changes_nothing() {
         for curve in [&curve, &restored] {
             let hash = object(curve, n * 7 % 60_000);
             if n % 3 == 0 {
-                curve.read(hash, 8 * KIB)
+                curve.read(hash, 8 * KIB);
             } else {
-                curve.missed(hash)
+                curve.missed(hash);
             }
             curve.stored(hash, 8 * KIB, n % 3 != 0);
         }
@@ -220,7 +221,7 @@ fn all_threads_teach_the_same_curve() {
 /// The size of a sample is what its memory is bounded by: `lru` in the module has the arithmetic.
 #[test]
 fn the_state_is_bounded_whatever_was_read() {
-    const { assert!(Curve::MOST_STATE_BYTES < MIB as usize) };
+    const { assert!(Curve::MOST_STATE_BYTES < 1 << 20) };
     assert_eq!((FACTORS.len(), DEFAULT_SAMPLES), (6, 8192));
 }
 
