@@ -146,7 +146,8 @@ fn a_restart_changes_nothing() {
     let state = curve.save();
     assert!(state.len() <= Curve::MOST_STATE_BYTES, "{} bytes", state.len());
     let restored = Curve::restore(&state, 500 * MIB).unwrap();
-    assert_eq!(ratios(&restored), ratios(&curve));
+    let same = |a: [f64; 6], b: [f64; 6]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+    assert!(same(ratios(&restored), ratios(&curve)));
     // Both go on alike: names are hashed, objects drawn and put in order as before.
     for n in 0..30_000 {
         for curve in [&curve, &restored] {
@@ -172,7 +173,8 @@ fn another_capacity_begins_to_count_anew_and_knows_its_objects() {
         assert_eq!(curve.points(), None);
         // The last that were stored are in the smallest of them already.
         (59_900..60_000).for_each(|n| curve.read(object(&curve, n), 4 * KIB * (1 + (n + 1) % 30)));
-        assert_eq!(ratios(&curve), [1.0; 6]);
+        // Weights of a sample are fractions, whose sum is rounded.
+        assert!(ratios(&curve).iter().all(|ratio| (ratio - 1.0).abs() < 1e-9), "{:?}", ratios(&curve));
         let factors: BTreeSet<u64> =
             curve.points().unwrap().map(|point| point.capacity * 4 / capacity).into();
         assert_eq!(factors, [1, 2, 4, 8, 16, 32].into());
