@@ -1,5 +1,7 @@
 //! The miss-ratio curve against exact LRU caches of all its sizes, on reads as builds make them: within two points everywhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "a failure is read beside what all sizes said")]
+#![allow(clippy::cast_possible_truncation, reason = "sizes of a test are far below 2^53")]
 
 #[path = "curve/exact.rs"]
 mod exact;

@@ -1,6 +1,7 @@
 //! The miss-ratio curve over its life: what is old fades, a restart changes nothing, another capacity keeps what is known, and what
 //! was damaged is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::cast_possible_truncation, reason = "sizes of a test are far below 2^53")]
 
 use std::collections::BTreeSet;
 
@@ -35,6 +36,18 @@ fn nothing_is_predicted_before_something_was_read() {
     assert_eq!((curve.points(), curve.predicted_hit_ratio(64 * MIB)), (None, None));
     curve.missed(object(&curve, 2));
     assert_eq!(curve.predicted_hit_ratio(64 * MIB), Some(0.0));
+}
+
+#[test]
+fn the_sizes_are_the_capacity_times_their_factors_to_the_block() {
+    for capacity in [64 * MIB, 64 * MIB + 4095, 64 * MIB + 3 * 4096, 1_234_567_890, 999_999_999_999] {
+        let curve = Curve::new(capacity);
+        curve.missed(1);
+        for point in curve.points().unwrap() {
+            let exact = (capacity as f64 * point.factor) as u64;
+            assert_eq!(point.capacity, exact / 4096 * 4096, "{} times {capacity}", point.factor);
+        }
+    }
 }
 
 #[test]
@@ -133,15 +146,16 @@ fn a_restart_changes_nothing() {
     let state = curve.save();
     assert!(state.len() <= Curve::MOST_STATE_BYTES, "{} bytes", state.len());
     let restored = Curve::restore(&state, 500 * MIB).unwrap();
-    assert_eq!(ratios(&restored), ratios(&curve));
+    let same = |a: [f64; 6], b: [f64; 6]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-9);
+    assert!(same(ratios(&restored), ratios(&curve)));
     // Both go on alike: names are hashed, objects drawn and put in order as before.
     for n in 0..30_000 {
         for curve in [&curve, &restored] {
             let hash = object(curve, n * 7 % 60_000);
             if n % 3 == 0 {
-                curve.read(hash, 8 * KIB)
+                curve.read(hash, 8 * KIB);
             } else {
-                curve.missed(hash)
+                curve.missed(hash);
             }
             curve.stored(hash, 8 * KIB, n % 3 != 0);
         }
@@ -159,7 +173,8 @@ fn another_capacity_begins_to_count_anew_and_knows_its_objects() {
         assert_eq!(curve.points(), None);
         // The last that were stored are in the smallest of them already.
         (59_900..60_000).for_each(|n| curve.read(object(&curve, n), 4 * KIB * (1 + (n + 1) % 30)));
-        assert_eq!(ratios(&curve), [1.0; 6]);
+        // Weights of a sample are fractions, whose sum is rounded.
+        assert!(ratios(&curve).iter().all(|ratio| (ratio - 1.0).abs() < 1e-9), "{:?}", ratios(&curve));
         let factors: BTreeSet<u64> =
             curve.points().unwrap().map(|point| point.capacity * 4 / capacity).into();
         assert_eq!(factors, [1, 2, 4, 8, 16, 32].into());
@@ -208,7 +223,7 @@ fn all_threads_teach_the_same_curve() {
 /// The size of a sample is what its memory is bounded by: `lru` in the module has the arithmetic.
 #[test]
 fn the_state_is_bounded_whatever_was_read() {
-    const { assert!(Curve::MOST_STATE_BYTES < MIB as usize) };
+    const { assert!(Curve::MOST_STATE_BYTES < 1 << 20) };
     assert_eq!((FACTORS.len(), DEFAULT_SAMPLES), (6, 8192));
 }
 

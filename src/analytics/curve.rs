@@ -245,10 +245,9 @@ fn widest(simulations: &[Simulation]) -> u64 {
     simulations.iter().map(Simulation::threshold).fold(0.0, f64::max).to_bits()
 }
 
-/// The sizes around a capacity in bytes, in blocks.
+/// The sizes around a capacity in bytes, in blocks, each as [`FACTORS`] has it: rounded last, or the largest would be short by 31 blocks.
 fn sizes(capacity: u64) -> [u64; FACTORS.len()] {
-    let quarter = (capacity / BLOCK / 4).max(1);
-    std::array::from_fn(|at| quarter.saturating_mul(1 << at))
+    std::array::from_fn(|at| (capacity.saturating_mul(1 << at) / 4 / BLOCK).max(1 << at))
 }
 
 fn blocks(bytes: u64) -> u32 {
