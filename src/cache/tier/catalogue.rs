@@ -8,7 +8,7 @@
 mod marks;
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,6 +18,9 @@ use sled::{Db, Tree};
 
 pub(in crate::cache) use self::marks::Mark;
 use self::marks::Marks;
+#[cfg(test)]
+pub(super) use self::rows::hash;
+pub(super) use self::rows::hash_of;
 pub(in crate::cache) use self::rows::{Known, PathHash};
 use crate::bucket::BucketPath;
 use crate::index::IndexError;
@@ -45,8 +48,8 @@ pub(in crate::cache) struct Catalogue {
     /// `None` after a failure, until it is begun anew.
     open: RwLock<Option<Open>>,
     marks: Marks,
-    /// Uses that are not written yet, milliseconds since the Unix epoch.
-    uses: Mutex<HashMap<PathHash, u64>>,
+    /// Records that were not queued, and are not written yet.
+    not_queued: Mutex<Vec<u64>>,
     rows: AtomicU64,
     changed: AtomicBool,
 }
@@ -58,6 +61,8 @@ struct Open {
     known: Tree,
     /// Path → [`Mark`].
     deleted: Tree,
+    /// Sequence numbers of records that were not queued, from [`Saved::below`] on.
+    not_queued: Tree,
     /// Name → number: see the constants below.
     about: Tree,
 }
@@ -91,7 +96,7 @@ impl Catalogue {
             bucket,
             open: RwLock::new(open),
             marks: Marks::default(),
-            uses: Mutex::default(),
+            not_queued: Mutex::default(),
             rows: AtomicU64::new(0),
             changed: AtomicBool::new(false),
         };
@@ -139,11 +144,6 @@ impl Catalogue {
         before
     }
 
-    /// Notes that the object at `path` was used now, milliseconds since the Unix epoch; written with the next checkpoint.
-    pub(in crate::cache) fn note_use(&self, path: &BucketPath, now_ms: u64) {
-        self.uses.lock().insert(rows::hash_of(path), now_ms);
-    }
-
     /// Visits every row, a page at a time.
     pub(in crate::cache) fn visit(&self, mut visit: impl FnMut(PathHash, Known)) {
         let mut from = PathHash::default();
@@ -180,23 +180,40 @@ impl Catalogue {
         saved.flatten()
     }
 
+    /// Notes that a record was not queued: nobody is promised that it stays. Written with the next checkpoint.
+    pub(in crate::cache) fn note_not_queued(&self, sequence: u64) {
+        self.not_queued.lock().push(sequence);
+    }
+
+    /// The records, from [`Saved::below`] on, that were not queued.
+    pub(in crate::cache) fn not_queued(&self) -> HashSet<u64> {
+        let all = self.with(|open| {
+            let number = |key: sled::IVec| key[..].try_into().map(u64::from_be_bytes).ok();
+            Ok(open.not_queued.iter().keys().filter_map(|key| key.map(number).transpose()).collect())
+        });
+        all.and_then(|all: sled::Result<_>| all.ok()).unwrap_or_default()
+    }
+
     /// The number that this server goes by among those that share the bucket; a new one where the catalogue is.
     pub(in crate::cache) fn server(&self) -> u64 {
-        self.with(|open| Ok(open.number(SERVER)?)).flatten().unwrap_or(0)
+        self.with(|open| open.number(SERVER)).flatten().unwrap_or(0)
     }
 
     /// Brings everything to disk, and that everything is `saved` so far. A catalogue that failed is begun anew: then nothing
     /// is complete any more, and false is returned. Blocks.
     pub(in crate::cache) fn checkpoint(&self, saved: Saved) -> bool {
-        let uses = std::mem::take(&mut *self.uses.lock());
-        let changed = self.changed.swap(false, Ordering::AcqRel) || !uses.is_empty();
+        let not_queued = std::mem::take(&mut *self.not_queued.lock());
+        let changed = self.changed.swap(false, Ordering::AcqRel) || !not_queued.is_empty();
         let written = self.with(|open| {
-            for (hash, used_ms) in uses {
-                open.note_use(hash, used_ms)?;
-            }
             let known = (open.number(SAVED)?, open.number(COMPLETE)?);
             if !changed && known == (Some(saved.below), Some(saved.complete_below)) {
                 return Ok(());
+            }
+            for sequence in not_queued.into_iter().filter(|sequence| *sequence >= saved.below) {
+                open.not_queued.insert(sequence.to_be_bytes(), &[])?;
+            }
+            for key in open.not_queued.range(..saved.below.to_be_bytes()).keys() {
+                open.not_queued.remove(key?)?;
             }
             open.set_number(SAVED, saved.below)?;
             open.set_number(COMPLETE, saved.complete_below)?;
@@ -211,7 +228,13 @@ impl Catalogue {
         *open = Open::anew(&self.directory, self.bucket);
         drop(open);
         self.rows.store(0, Ordering::Relaxed);
-        self.with(|open| self.marks.write_all(&open.deleted));
+        let marks = self.marks.all();
+        self.with(|open| {
+            for (hash, mark) in &marks {
+                open.deleted.insert(hash, rows::encode_mark(mark))?;
+            }
+            Ok(())
+        });
         false
     }
 
@@ -246,7 +269,8 @@ impl Open {
             let known = db.open_tree("known")?;
             // Damage of the first page shows here, and not to the first request.
             known.first()?;
-            Ok(Self { known, deleted: db.open_tree("deleted")?, about: db.open_tree("about")?, db })
+            let (deleted, not_queued) = (db.open_tree("deleted")?, db.open_tree("not queued")?);
+            Ok(Self { known, deleted, not_queued, about: db.open_tree("about")?, db })
         })
     }
 
@@ -277,15 +301,6 @@ impl Open {
 
     fn is_new(&self) -> bool {
         matches!(self.about.get(BUCKET), Ok(None))
-    }
-
-    fn note_use(&self, hash: PathHash, used_ms: u64) -> Result<(), IndexError> {
-        if let Some(bytes) = self.known.get(hash)? {
-            let known = Known::decode(&bytes)?;
-            let used = Known { used_ms: used_ms.max(known.used_ms), ..known };
-            self.known.insert(hash, &used.encode()[..])?;
-        }
-        Ok(())
     }
 
     fn number(&self, name: &str) -> Result<Option<u64>, IndexError> {

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use super::breaker::BreakerState;
-use super::catalogue::Mark;
+use super::catalogue::{Known, Mark};
 use super::{Operation, Tier};
-use crate::bucket::{BucketError, BucketPath};
+use crate::bucket::{BucketError, BucketObject, BucketPath};
 use crate::cache::error::CacheError;
 use crate::cache::state::State;
-use crate::config::BucketWrite;
+use crate::config::{BucketWrite, Durability};
 use crate::index::table::NameHash;
 use crate::key::ObjectName;
 
@@ -58,6 +58,7 @@ impl Outgoing {
         if let Some(path) = tier.path(name).filter(|path| tier.catalogue.get(path).is_some()) {
             tier.catalogue.mark(&path, *sequence);
         }
+        tier.catalogue.note_not_queued(*sequence);
         tier.queue.note_not_queued(*sequence);
     }
 }
@@ -107,14 +108,19 @@ impl Deletion {
     ///
     /// # Errors
     /// `Io`.
-    pub(in crate::cache) async fn finish(self, was_on_disk: bool) -> Result<bool, CacheError> {
+    pub(in crate::cache) async fn finish(self, state: &State, was_on_disk: bool) -> Result<bool, CacheError> {
         let is_known = self.tier.catalogue.get(&self.path).is_some();
         let mut was_there = was_on_disk;
         if !was_on_disk && self.before.is_none() {
             was_there = is_known || {
                 let head = self.tier.bucket.head(&self.path);
                 match self.tier.call(Operation::Head, self.tier.options.read_timeout, head).await {
-                    Ok(_) => true,
+                    Ok(found) => {
+                        let BucketObject { length, modified_ms, .. } = found;
+                        let known = Known { checksum: None, length, used_ms: modified_ms, modified_ms };
+                        self.tier.is_there(&self.path, known);
+                        true
+                    }
                     Err(BucketError::NotFound) => {
                         self.undo();
                         return Ok(false);
@@ -123,8 +129,10 @@ impl Deletion {
                 }
             };
         }
+        // As with records: `periodic` survives a kill, and the checkpoint of the next second a power cut.
+        let sync = state.options.durability == Durability::Commit;
         let tier = Arc::clone(&self.tier);
-        let flushed = tokio::task::spawn_blocking(move || tier.catalogue.flush_marks()).await;
+        let flushed = tokio::task::spawn_blocking(move || tier.catalogue.flush_marks(sync)).await;
         if !flushed.is_ok_and(|flushed| flushed) {
             let error = "the deletion could not be noted on disk for the bucket";
             return Err(std::io::Error::other(error).into());
