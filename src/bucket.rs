@@ -7,6 +7,7 @@ mod answer;
 mod error;
 mod large;
 mod listing;
+mod names;
 mod open;
 mod s3;
 mod shared_credentials;

@@ -85,7 +85,10 @@ fn a_proxy_is_the_way_to_others_and_not_to_this_machine() {
     let store = Told::start(|_| {
         answer(200, "ETag: \"x\"\r\nLast-Modified: Wed, 18 Nov 2026 10:00:00 GMT\r\n", "near")
     });
-    let near = Larder::start(front(&store.url()).env("HTTP_PROXY", &proxy.url()));
+    // Nor does anything else of the environment stand before what is configured.
+    let options =
+        front(&store.url()).env("HTTP_PROXY", &proxy.url()).env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1");
+    let near = Larder::start(options.env("AWS_BUCKET", "another"));
     assert_eq!(get(&near, "/object").text(), "near");
     assert_eq!(store.asked()[0].line, "GET /default/default/object HTTP/1.1");
     assert_eq!(store.asked()[0].header("authorization"), None, "the environment says so");

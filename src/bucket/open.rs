@@ -178,3 +178,78 @@ fn azure(settings: &Settings<'_>) -> Result<Arc<dyn ObjectStore>, OpenBucketErro
         .map_err(|error| client_error(&error))?;
     Ok(Arc::new(store))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(url: &str, own: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Bucket, String> {
+        let setting = |name: &str| own.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned());
+        let config = BucketConfig {
+            url: Some(url.to_owned()),
+            endpoint: setting("endpoint"),
+            access_key_id: setting("access_key_id"),
+            secret_access_key_file: setting("secret").map(Into::into),
+            ..BucketConfig::default()
+        };
+        let environment =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let opened = Bucket::open_in(&config, &environment);
+        opened.map(Option::unwrap).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn no_url_is_no_bucket() {
+        assert!(Bucket::open_in(&BucketConfig::default(), &Environment::new()).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_environment_gives_what_the_settings_do_not() {
+        let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        let bucket = opened("s3://ci/x/y/", &[], &keys).unwrap();
+        assert_eq!((bucket.prefix.as_ref(), bucket.scheme), ("x/y", BucketScheme::S3));
+        assert!(opened("s3://ci", &[], &keys[..1]).is_err_and(|error| error.contains("SecretAccessKey")));
+        let file = [("AWS_SHARED_CREDENTIALS_FILE", "/nowhere/keys")];
+        assert!(opened("s3://ci", &[], &file).is_err_and(|error| error.contains("/nowhere/keys")));
+        // What comes first counts, and what stands behind it is not looked at.
+        assert!(opened("s3://ci", &[], &[keys[0], keys[1], file[0]]).is_ok());
+        assert!(opened("s3://ci", &[], &[("AWS_SKIP_SIGNATURE", "true"), file[0]]).is_ok());
+        let mine = [("access_key_id", "a"), ("secret", "/nowhere/secret")];
+        assert!(opened("s3://ci", &mine, &keys).is_err_and(|error| error.contains("/nowhere/secret")));
+    }
+
+    #[test]
+    fn azure_wants_an_account_and_says_so() {
+        let account = ("AZURE_STORAGE_ACCOUNT_NAME", "team");
+        assert!(opened("az://c", &[], &[]).is_err_and(|error| error.contains("bucket.access_key_id")));
+        assert!(opened("az://c/larder", &[], &[account]).is_ok());
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        let own = [("access_key_id", "team"), ("secret", file.to_str().unwrap())];
+        std::fs::write(&file, "no-base64-!").unwrap();
+        assert!(opened("az://c", &own, &[]).is_err_and(|error| error.contains("base64")));
+        std::fs::write(&file, "bm90IGEga2V5\n").unwrap();
+        assert!(opened("az://c", &own, &[]).is_ok());
+    }
+
+    #[test]
+    fn google_takes_what_the_environment_names() {
+        let named = [("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/account.json")];
+        assert!(
+            opened("gs://ci/larder", &[], &named).is_err_and(|error| error.contains("/nowhere/account.json"))
+        );
+        assert_eq!(opened("gs://ci/larder", &[], &[]).unwrap().scheme, BucketScheme::Gs);
+    }
+
+    #[test]
+    fn only_http_endpoints_are_spoken_to_without_tls() {
+        let allows = |endpoint| {
+            let options = client_options(endpoint);
+            options.get_config_value(&object_store::ClientConfigKey::AllowHttp)
+        };
+        assert_eq!(allows(Some("http://minio.lan:9000")).as_deref(), Some("true"));
+        for endpoint in [None, Some("https://s3.example.org")] {
+            assert_eq!(allows(endpoint).as_deref(), Some("false"));
+        }
+    }
+}

@@ -15,6 +15,7 @@ use object_store::{ClientConfigKey, ClientOptions};
 use reqwest::redirect;
 
 use super::answer::{Answer, is_missing_place};
+use super::names::Names;
 use crate::tls;
 
 /// Shorter than servers and address translators keep an idle connection: one that is dead costs a whole time limit.
@@ -50,6 +51,7 @@ impl HttpConnector for Connector {
             .http1_only()
             // A signature is for one host: a redirect names a wrong region or a wrong endpoint.
             .redirect(redirect::Policy::none())
+            .dns_resolver(Names::new())
             .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")));
         let client = if self.is_local { client.no_proxy() } else { client };
         let client = client.build().map_err(|source| object_store::Error::Generic {

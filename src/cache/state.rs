@@ -283,6 +283,9 @@ impl State {
             let bytes = gauge(self.table.disk_bytes_of(group));
             self.metrics.namespace_disk_bytes.with_label_values(&label).set(bytes);
         }
+        if let Some(tier) = &self.tier {
+            tier.update_gauges();
+        }
     }
 }
 

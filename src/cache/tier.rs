@@ -162,6 +162,7 @@ impl Tier {
 
     /// How the bucket is.
     pub(super) fn status(&self) -> BucketStatus {
+        self.update_gauges();
         let (failing, length) = (self.failing.lock(), self.queue.length());
         BucketStatus {
             url: self.options.url.clone().unwrap_or_default(),
