@@ -273,7 +273,9 @@ impl Cache {
     ) -> Result<Option<Stored>, CacheError> {
         let Some(object) = self.get(from).await? else { return Ok(None) };
         let length = object.info().length;
-        let options = PutOptions { declared_length: Some(length), precondition, max_length: None };
+        let cost_ms = object.info().cost_ms;
+        let options =
+            PutOptions { declared_length: Some(length), precondition, cost_ms, ..PutOptions::default() };
         let mut upload = self.begin_put(to, options).await?;
         let mut body = object.into_body(0..length);
         while let Some(chunk) = body.next_chunk().await? {

@@ -194,6 +194,11 @@ fn what_is_not_there_is_told_with_what_to_do() {
         assert!(why.contains(says), "{arguments:?}: no {says:?} in {why}");
         assert_eq!(why.lines().filter(|line| line.contains("cannot import")).count(), 1, "{why}");
     }
+    // The client of all buckets cannot go on behind it.
+    source.add("bad\u{1}key", b"x");
+    let (code, _, why) = import(&[&from, "--to", &here], &[]);
+    assert_eq!(code, Some(1));
+    assert!(why.contains("Remove that object"), "{why}");
     let (code, _, why) = import(&["ftp://bucket"], &[]);
     assert_eq!(code, Some(2));
     assert!(why.contains("s3://BUCKET"), "{why}");

@@ -2,6 +2,7 @@
 //!
 //! Owns how they are made up, and how a recorded one is read. Knows nothing of caches.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::cast_possible_truncation, reason = "sizes of a test are far below 2^53")]
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -186,7 +186,7 @@ impl From<SourceError> for Failure {
         let cause = error.to_string();
         match error {
             SourceError::Failed(_) => Self::Passing { cause, wait: Duration::ZERO, is_silence: false },
-            SourceError::Gone | SourceError::Refused(_) => Self::Lasting(cause),
+            SourceError::Gone | SourceError::Refused(_) | SourceError::Odd(_) => Self::Lasting(cause),
         }
     }
 }

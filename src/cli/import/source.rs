@@ -1,11 +1,6 @@
 //! What is copied: the objects of a bucket, or the entries of an sccache directory, which is read as a bucket of files.
 //!
 //! Owns which objects count and what a client asks for to find one. Knows nothing of the server.
-//!
-//! sccache keeps an entry on disk at `a/b/KEY`, and asks WebDAV, S3 and the like for it at `a/b/c/KEY`, a, b and c being the
-//! first three digits of KEY, the hash of the compilation in hex. Beside the entries lie `preprocessor/`, which only the
-//! machine itself can use, and files whose names begin with `.sccachetmp`, which are being written. Where there is a
-//! `preprocessor/`, the keys of C and C++ are of another kind than those of an sccache that knows no disk.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,18 +11,15 @@ use futures_util::stream::{self, BoxStream};
 
 use super::arguments::SourcePlace;
 use super::progress::Progress;
+use super::sccache;
 use crate::bucket::{Bucket, BucketError, BucketPath};
-use crate::config::BucketConfig;
+use crate::config::{BucketConfig, BucketUrl};
 use crate::key::SCCACHE_PROBE;
 
 /// Time without a byte, or without a row of the listing, after which a call is given up.
 const STALLED: Duration = Duration::from_secs(60);
 /// Times that a listing is begun, where the bucket is not to be had.
 const LISTINGS: u32 = 3;
-/// Where sccache keeps what lets it do without the preprocessor.
-const PREPROCESSOR: &str = "preprocessor/";
-/// Shortest name of an entry. sccache's hashes have 64 digits; other lengths are let through, should they change.
-const MIN_KEY_DIGITS: usize = 32;
 
 /// An opened source.
 pub(super) struct Source {
@@ -76,6 +68,9 @@ pub(super) enum SourceError {
     /// Will not be otherwise.
     #[error("the source refuses: {0}")]
     Refused(String),
+    /// An object has a path that the client of the bucket cannot handle, as one with an empty segment.
+    #[error("a path that cannot be read: {0}")]
+    Odd(String),
 }
 
 impl Source {
@@ -88,8 +83,8 @@ impl Source {
         let config = match place {
             SourcePlace::Bucket(config) => {
                 // Opening makes the directory of a server's bucket; a source must be there.
-                if let Some(directory) = shown.strip_prefix("file://").filter(|path| !path.contains('%')) {
-                    check_directory(Path::new(directory), "write file:/// and the path of a directory")?;
+                if let Ok(Some(BucketUrl::Directory(directory))) = config.parsed_url() {
+                    check_directory(&directory, "write file:/// and the path of a directory")?;
                 }
                 config.as_ref().clone()
             }
@@ -120,6 +115,12 @@ impl Source {
                     return Err(format!("cannot list {}: {cause}", self.shown));
                 }
                 Err(SourceError::Gone) => return Err(format!("there is no {}", self.shown)),
+                Err(SourceError::Odd(cause)) => {
+                    return Err(format!(
+                        "cannot list {}: {cause}. Remove that object, or name a PREFIX that it does not lie below",
+                        self.shown
+                    ));
+                }
                 Err(SourceError::Refused(cause)) => {
                     return Err(format!(
                         "cannot list {}: {cause}. Look at the name, the region, and whether the key may list and read",
@@ -148,10 +149,10 @@ impl Source {
                 None => {
                     listing.others += 1;
                     let below = self.bucket.below(&entry.path).unwrap_or_default();
-                    listing.has_preprocessor |= self.is_sccache && below.starts_with(PREPROCESSOR);
+                    listing.has_preprocessor |= self.is_sccache && below.starts_with(sccache::PREPROCESSOR);
                 }
                 Some(key) => {
-                    listing.looks_local |= key.matches('/').count() == 2 && key_of_local(&key).is_some();
+                    listing.looks_local |= key.matches('/').count() == 2 && sccache::key(&key).is_some();
                     listing.entries.push(entry);
                     progress.listed(listing.entries.len());
                 }
@@ -164,7 +165,7 @@ impl Source {
     pub(super) fn key(&self, entry: &Entry) -> Option<String> {
         let below = self.bucket.below(&entry.path)?;
         if self.is_sccache {
-            return key_of_local(below);
+            return sccache::key(below);
         }
         // The probe is no result, and below .larder/ a larder keeps its own things.
         let is_ours = below.split('/').any(|segment| segment == ".larder");
@@ -229,25 +230,12 @@ impl From<BucketError> for SourceError {
         match error {
             BucketError::NotFound => Self::Gone,
             BucketError::Refused(cause) => Self::Refused(cause),
-            BucketError::Exists
-            | BucketError::Unavailable(_)
-            | BucketError::TooSlow(_)
-            | BucketError::Impossible(_) => Self::Failed(error.to_string()),
+            BucketError::Impossible(cause) => Self::Odd(cause),
+            BucketError::Exists | BucketError::Unavailable(_) | BucketError::TooSlow(_) => {
+                Self::Failed(error.to_string())
+            }
         }
     }
-}
-
-/// `a/b/c/KEY` for an entry at `a/b/KEY`, or at `a/b/c/KEY` should sccache come to keep them so.
-fn key_of_local(path: &str) -> Option<String> {
-    let (directories, key) = path.rsplit_once('/')?;
-    let is_key =
-        key.len() >= MIN_KEY_DIGITS && key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if !is_key {
-        return None;
-    }
-    let (two, three) =
-        (format!("{}/{}", &key[..1], &key[1..2]), format!("{}/{}/{}", &key[..1], &key[1..2], &key[2..3]));
-    (directories == two || directories == three).then(|| format!("{three}/{key}"))
 }
 
 fn check_directory(path: &Path, advice: &str) -> Result<(), String> {
@@ -261,35 +249,4 @@ fn check_directory(path: &Path, advice: &str) -> Result<(), String> {
 async fn in_time<T>(call: impl Future<Output = T>) -> Result<T, SourceError> {
     let outcome = tokio::time::timeout(STALLED, call).await;
     outcome.map_err(|_| SourceError::Failed(format!("no answer for {} s", STALLED.as_secs())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::key_of_local;
-
-    const KEY: &str = "67132a83f039617268f58b795c59428a82d087ccd33a228d5f43e210e55c70af";
-
-    #[test]
-    fn an_entry_on_disk_has_the_key_that_sccache_asks_servers_for() {
-        let asked = format!("6/7/1/{KEY}");
-        assert_eq!(key_of_local(&format!("6/7/{KEY}")), Some(asked.clone()));
-        assert_eq!(key_of_local(&asked), Some(asked.clone()));
-    }
-
-    #[test]
-    fn what_is_no_entry_is_left_alone() {
-        for path in [
-            format!("preprocessor/6/7/1/{KEY}"),
-            ".sccachetmpAbCdEf".to_owned(),
-            "6/7/.sccachetmpAbCdEf".to_owned(),
-            format!("7/6/{KEY}"),
-            format!("6/7/2/{KEY}"),
-            KEY.to_owned(),
-            format!("6/7/{}", KEY.to_uppercase()),
-            "6/7/671".to_owned(),
-            "6/7/".to_owned(),
-        ] {
-            assert_eq!(key_of_local(&path), None, "{path}");
-        }
-    }
 }
