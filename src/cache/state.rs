@@ -274,6 +274,9 @@ impl State {
 
     /// Sets the gauges that describe the store.
     pub(super) fn update_gauges(&self) {
+        if let Some(tier) = &self.tier {
+            tier.update_gauges();
+        }
         self.metrics.stored_objects.set(gauge(self.table.objects()));
         self.metrics.stored_bytes.set(gauge(self.table.bytes()));
         self.metrics.disk_bytes.set(gauge(self.budget.used()));

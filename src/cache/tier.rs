@@ -45,6 +45,9 @@ use crate::config::BucketConfig;
 use crate::key::ObjectName;
 use crate::metrics::Metrics;
 
+/// Of the capacity, one such part is for what is known of the bucket.
+const CATALOGUE_PART: u64 = 8;
+
 /// What is done to the bucket, as the metrics name it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Operation {
@@ -123,7 +126,8 @@ impl Tier {
     pub(super) fn new(bucket: Bucket, options: &CacheOptions, metrics: Metrics) -> Self {
         let own = options.bucket.clone();
         let url = own.url.as_deref().unwrap_or_default();
-        let catalogue = Catalogue::open(options.data_dir.join("bucket"), url);
+        let catalogue =
+            Catalogue::open(options.data_dir.join("bucket"), url, options.capacity / CATALOGUE_PART);
         let saved = catalogue.saved();
         // What was stored before there was a bucket, or before the catalogue was lost, is looked for in the bucket; nobody was
         // promised that it stays on disk until then.

@@ -51,6 +51,10 @@ pub(in crate::cache) struct Catalogue {
     /// Records that were not queued, and are not written yet.
     not_queued: Mutex<Vec<u64>>,
     rows: AtomicU64,
+    /// Most bytes of disk blocks that it is to take.
+    most_bytes: u64,
+    /// No more objects are taken in: what is not known is found out when it is asked for.
+    is_full: AtomicBool,
     changed: AtomicBool,
 }
 
@@ -74,8 +78,9 @@ const COMPLETE: &str = "complete";
 const ROWS: &str = "rows";
 
 impl Catalogue {
-    /// Opens the catalogue of the bucket `url` in `directory`. One that is damaged, or of another bucket, is begun anew.
-    pub(in crate::cache) fn open(directory: PathBuf, url: &str) -> Self {
+    /// Opens the catalogue of the bucket `url` in `directory`, which is to take about `most_bytes` of disk. One that is damaged,
+    /// or of another bucket, is begun anew.
+    pub(in crate::cache) fn open(directory: PathBuf, url: &str, most_bytes: u64) -> Self {
         let bucket = rows::hash(url.as_bytes());
         let open = match Open::in_directory(&directory) {
             Ok(open) if open.is_of(bucket) => Some(open),
@@ -98,6 +103,8 @@ impl Catalogue {
             marks: Marks::default(),
             not_queued: Mutex::default(),
             rows: AtomicU64::new(0),
+            most_bytes,
+            is_full: AtomicBool::new(false),
             changed: AtomicBool::new(false),
         };
         catalogue.with(|open| {
@@ -117,13 +124,16 @@ impl Catalogue {
     pub(in crate::cache) fn put(&self, path: &BucketPath, known: Known) -> Option<Known> {
         let hash = rows::hash_of(path);
         let put = |open: &Open| {
+            if self.is_full.load(Ordering::Relaxed) && !open.known.contains_key(hash)? {
+                return Ok(None);
+            }
             let before = open.known.insert(hash, &known.encode()[..])?;
+            if before.is_none() {
+                self.rows.fetch_add(1, Ordering::Relaxed);
+            }
             Ok(before.and_then(|bytes| Known::decode(&bytes).ok()))
         };
         let before = self.with(put).flatten();
-        if before.is_none() {
-            self.rows.fetch_add(1, Ordering::Relaxed);
-        }
         self.changed.store(true, Ordering::Release);
         before
     }
@@ -223,6 +233,22 @@ impl Catalogue {
         if written.is_some() {
             return true;
         }
+        self.begin_anew();
+        false
+    }
+
+    /// Keeps it small, given how many bytes it takes: nothing more is taken in when it is full, and when it is mostly a log of
+    /// what has changed, or of more than it is to hold, it is begun anew. The next checkpoint completes that.
+    pub(in crate::cache) fn limit(&self, bytes: u64) {
+        let is_far_above = bytes > self.most_bytes.saturating_mul(2);
+        if is_far_above {
+            tracing::info!(bytes, "what is known of the bucket is begun anew to make it smaller");
+            self.begin_anew();
+        }
+        self.is_full.store(bytes > self.most_bytes && !is_far_above, Ordering::Relaxed);
+    }
+
+    fn begin_anew(&self) {
         let mut open = self.open.write();
         *open = None;
         *open = Open::anew(&self.directory, self.bucket);
@@ -235,7 +261,6 @@ impl Catalogue {
             }
             Ok(())
         });
-        false
     }
 
     /// Bytes of disk blocks that it takes.

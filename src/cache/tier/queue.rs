@@ -158,7 +158,8 @@ impl Queue {
 
     /// The right to touch an object in the bucket. `None` while somebody else has it.
     pub(in crate::cache) fn claim(&self, hash: NameHash) -> Option<Claim<'_>> {
-        self.jobs.lock().occupy(hash).then_some(Claim { queue: self, hash })
+        // Made only where it is given out: dropping one frees the object.
+        self.jobs.lock().occupy(hash).then(|| Claim { queue: self, hash })
     }
 
     /// Waits until the first try to write the record of this number is over, where it waits at all.

@@ -57,7 +57,6 @@ async fn keep_up(state: Arc<State>, tier: Arc<Tier>) {
             tier.queue.bucket_is_back();
         }
         was_up = is_up;
-        tier.update_gauges();
         let (state, shared) = (Arc::clone(&state), Arc::clone(&tier));
         let _ = tokio::task::spawn_blocking(move || checkpoint(&state, &shared)).await;
         tokio::time::sleep(ROUND).await;
@@ -73,7 +72,10 @@ fn checkpoint(state: &State, tier: &Tier) {
         state.metrics.store_errors.with_label_values(&["index"]).inc();
     }
     match tier.catalogue.disk_bytes() {
-        Ok(bytes) => state.budget.set_catalogue_bytes(bytes),
+        Ok(bytes) => {
+            state.budget.set_catalogue_bytes(bytes);
+            tier.catalogue.limit(bytes);
+        }
         Err(error) => tracing::warn!(%error, "the size of the bucket's catalogue cannot be found out"),
     }
 }

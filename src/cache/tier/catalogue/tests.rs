@@ -14,7 +14,7 @@ fn known(length: u64) -> Known {
 }
 
 fn open(dir: &Path) -> Catalogue {
-    Catalogue::open(dir.join("bucket"), "file:///a")
+    Catalogue::open(dir.join("bucket"), "file:///a", 1 << 30)
 }
 
 const SAVED: Saved = Saved { below: 70, complete_below: 60 };
@@ -86,7 +86,7 @@ fn another_bucket_begins_anew() {
         catalogue.mark(&path("b"), 1);
         catalogue.checkpoint(SAVED);
     }
-    let other = Catalogue::open(dir.path().join("bucket"), "file:///b");
+    let other = Catalogue::open(dir.path().join("bucket"), "file:///b", 1 << 30);
     assert_eq!((other.get(&path("a")), other.saved(), other.marked()), (None, None, 0));
 }
 
@@ -112,6 +112,27 @@ fn damage_costs_what_was_known_and_nothing_else() {
         assert!(catalogue.checkpoint(SAVED));
         assert_eq!(catalogue.get(&path("new")), Some(known(7)));
     }
+}
+
+#[test]
+fn it_keeps_to_its_part_of_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let most = 2 << 20;
+    let catalogue = Catalogue::open(dir.path().join("bucket"), "file:///a", most);
+    catalogue.mark(&path("deleted"), 1);
+    for round in 0..40 {
+        for n in 0..2000 {
+            catalogue.put(&path(&format!("{round}/{n}")), known(n));
+        }
+        assert!(catalogue.checkpoint(SAVED));
+        let bytes = catalogue.disk_bytes().unwrap();
+        assert!(bytes < 3 * most, "{bytes} in round {round}");
+        catalogue.limit(bytes);
+    }
+    assert!(catalogue.checkpoint(SAVED));
+    assert!(catalogue.is_deleted(&path("deleted")));
+    drop(catalogue);
+    assert!(open(dir.path()).is_deleted(&path("deleted")), "the mark is on disk again");
 }
 
 #[test]
