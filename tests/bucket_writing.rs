@@ -144,6 +144,8 @@ async fn what_was_stored_before_there_was_a_bucket_goes_there() {
         opened.put(&format!("{n}"), body(n, 2000)).await.unwrap();
     }
     bucket.write("default/3", &body(77, 2000));
+    let theirs = std::fs::File::options().write(true).open(bucket.path("default/3")).unwrap();
+    theirs.set_modified(std::time::SystemTime::now() + Duration::from_secs(60)).unwrap();
     let opened = opened.reopen(|options| options.bucket.url = Some(bucket.url())).await;
     let all: Vec<String> = (0..50).map(|n| n.to_string()).collect();
     // What the bucket had is newer than what lies here.

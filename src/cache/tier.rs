@@ -5,6 +5,7 @@
 
 mod absent;
 mod breaker;
+mod budget;
 mod catalogue;
 mod deletions;
 mod fill;
@@ -17,7 +18,9 @@ mod upkeep;
 mod uploader;
 mod writing;
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -98,8 +101,12 @@ pub(super) struct Tier {
     deleting: Notify,
     /// Rung when there seems to be more than `bucket.capacity`.
     over_capacity: Notify,
+    /// Until when this server is the one that removes from the bucket, milliseconds since the Unix epoch.
+    lease_until_ms: AtomicU64,
     /// Records from this number on were not in the bucket when the process before ended, as far as one knows.
     unsaved_from: u64,
+    /// But for these; empty once everything is loaded.
+    never_queued: Mutex<HashSet<u64>>,
     layout: Layout,
     fills: Fills,
     failing: Mutex<Option<Failing>>,
@@ -118,13 +125,16 @@ impl Tier {
         // What was stored before there was a bucket, or before the catalogue was lost, is looked for in the bucket; nobody was
         // promised that it stays on disk until then.
         let floor = saved.unwrap_or(Saved { below: u64::MAX, complete_below: 0 });
+        let never_queued = Mutex::new(catalogue.not_queued());
         Self {
             bucket,
             catalogue,
             queue: Queue::new(own.queue_limit.unwrap_or(options.capacity / 2), floor),
             deleting: Notify::new(),
             over_capacity: Notify::new(),
+            lease_until_ms: AtomicU64::new(0),
             unsaved_from: floor.below,
+            never_queued,
             absent: Absent::new(own.absent_for),
             breaker: Breaker::default(),
             layout: Layout::new(options),
@@ -177,7 +187,9 @@ impl Tier {
 
     /// True for a record of an earlier process that no eviction may take before it is known to be in the bucket.
     pub(super) fn was_unsaved(&self, name: &ObjectName, sequence: u64) -> bool {
-        sequence >= self.unsaved_from && self.path(name).is_some()
+        sequence >= self.unsaved_from
+            && !self.never_queued.lock().contains(&sequence)
+            && self.path(name).is_some()
     }
 
     /// Tells all tasks to end.

@@ -38,16 +38,19 @@ impl Directory {
         std::fs::write(self.path(below), bytes).unwrap();
     }
 
-    /// From now on every call fails: a file is where the directory was.
+    /// From now on every call for an object of the default namespace fails: a file is where its directory was.
     pub fn away(&self) {
-        std::fs::rename(self.root(), self.0.path().join("away")).unwrap();
-        std::fs::write(self.root(), b"").unwrap();
+        let away = self.0.path().join("away");
+        if std::fs::rename(self.path("default"), &away).is_err() {
+            std::fs::create_dir(away).unwrap();
+        }
+        std::fs::write(self.path("default"), b"").unwrap();
     }
 
     /// It is back with all that it had.
     pub fn back(&self) {
-        std::fs::remove_file(self.root()).unwrap();
-        std::fs::rename(self.0.path().join("away"), self.root()).unwrap();
+        std::fs::remove_file(self.path("default")).unwrap();
+        std::fs::rename(self.0.path().join("away"), self.path("default")).unwrap();
     }
 
     /// A cache in front of it.

@@ -8,7 +8,7 @@
 mod marks;
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,6 +18,9 @@ use sled::{Db, Tree};
 
 pub(in crate::cache) use self::marks::Mark;
 use self::marks::Marks;
+#[cfg(test)]
+pub(super) use self::rows::hash;
+pub(super) use self::rows::hash_of;
 pub(in crate::cache) use self::rows::{Known, PathHash};
 use crate::bucket::BucketPath;
 use crate::index::IndexError;
@@ -45,6 +48,8 @@ pub(in crate::cache) struct Catalogue {
     /// `None` after a failure, until it is begun anew.
     open: RwLock<Option<Open>>,
     marks: Marks,
+    /// Records that were not queued, and are not written yet.
+    not_queued: Mutex<Vec<u64>>,
     /// Uses that are not written yet, milliseconds since the Unix epoch.
     uses: Mutex<HashMap<PathHash, u64>>,
     rows: AtomicU64,
@@ -58,6 +63,8 @@ struct Open {
     known: Tree,
     /// Path → [`Mark`].
     deleted: Tree,
+    /// Sequence numbers of records that were not queued, from [`Saved::below`] on.
+    not_queued: Tree,
     /// Name → number: see the constants below.
     about: Tree,
 }
@@ -91,6 +98,7 @@ impl Catalogue {
             bucket,
             open: RwLock::new(open),
             marks: Marks::default(),
+            not_queued: Mutex::default(),
             uses: Mutex::default(),
             rows: AtomicU64::new(0),
             changed: AtomicBool::new(false),
@@ -180,6 +188,20 @@ impl Catalogue {
         saved.flatten()
     }
 
+    /// Notes that a record was not queued: nobody is promised that it stays. Written with the next checkpoint.
+    pub(in crate::cache) fn note_not_queued(&self, sequence: u64) {
+        self.not_queued.lock().push(sequence);
+    }
+
+    /// The records, from [`Saved::below`] on, that were not queued.
+    pub(in crate::cache) fn not_queued(&self) -> HashSet<u64> {
+        let all = self.with(|open| {
+            let number = |key: sled::IVec| key[..].try_into().map(u64::from_be_bytes).ok();
+            Ok(open.not_queued.iter().keys().filter_map(|key| key.map(number).transpose()).collect())
+        });
+        all.and_then(|all: sled::Result<_>| all.ok()).unwrap_or_default()
+    }
+
     /// The number that this server goes by among those that share the bucket; a new one where the catalogue is.
     pub(in crate::cache) fn server(&self) -> u64 {
         self.with(|open| Ok(open.number(SERVER)?)).flatten().unwrap_or(0)
@@ -189,7 +211,9 @@ impl Catalogue {
     /// is complete any more, and false is returned. Blocks.
     pub(in crate::cache) fn checkpoint(&self, saved: Saved) -> bool {
         let uses = std::mem::take(&mut *self.uses.lock());
-        let changed = self.changed.swap(false, Ordering::AcqRel) || !uses.is_empty();
+        let not_queued = std::mem::take(&mut *self.not_queued.lock());
+        let changed =
+            self.changed.swap(false, Ordering::AcqRel) || !uses.is_empty() || !not_queued.is_empty();
         let written = self.with(|open| {
             for (hash, used_ms) in uses {
                 open.note_use(hash, used_ms)?;
@@ -197,6 +221,12 @@ impl Catalogue {
             let known = (open.number(SAVED)?, open.number(COMPLETE)?);
             if !changed && known == (Some(saved.below), Some(saved.complete_below)) {
                 return Ok(());
+            }
+            for sequence in not_queued.into_iter().filter(|sequence| *sequence >= saved.below) {
+                open.not_queued.insert(sequence.to_be_bytes(), &[])?;
+            }
+            for key in open.not_queued.range(..saved.below.to_be_bytes()).keys() {
+                open.not_queued.remove(key?)?;
             }
             open.set_number(SAVED, saved.below)?;
             open.set_number(COMPLETE, saved.complete_below)?;
@@ -246,7 +276,8 @@ impl Open {
             let known = db.open_tree("known")?;
             // Damage of the first page shows here, and not to the first request.
             known.first()?;
-            Ok(Self { known, deleted: db.open_tree("deleted")?, about: db.open_tree("about")?, db })
+            let (deleted, not_queued) = (db.open_tree("deleted")?, db.open_tree("not queued")?);
+            Ok(Self { known, deleted, not_queued, about: db.open_tree("about")?, db })
         })
     }
 

@@ -104,7 +104,13 @@ impl Queue {
         if jobs.has(job.sequence) {
             return true;
         }
-        if !jobs.has_room(length, self.most_bytes / 2, MOST_OBJECTS / 2) {
+        // What nobody may evict had a place before.
+        let (most_bytes, most_objects) = if is_unsaved {
+            (self.most_bytes, MOST_OBJECTS)
+        } else {
+            (self.most_bytes / 2, MOST_OBJECTS / 2)
+        };
+        if !jobs.has_room(length, most_bytes, most_objects) {
             return false;
         }
         jobs.found(job, length, is_unsaved);
@@ -290,8 +296,8 @@ mod tests {
         assert_eq!(queue.saved(|| 9).complete_below, 5);
         let (name, hash) = named(&table, "a");
         let job = Job { name, hash, sequence: 6, was_found: true, tries: 0 };
-        assert!(queue.found(job.clone(), 40, true) && queue.found(job.clone(), 40, true));
-        assert!(!queue.found(Job { sequence: 7, ..job }, 40, true), "half of it is for clients");
+        assert!(queue.found(job.clone(), 40, true) && queue.found(job.clone(), 40, false));
+        assert!(!queue.found(Job { sequence: 7, ..job }, 40, false), "half of it is for clients");
         queue.end_walk(true);
         assert_eq!(queue.saved(|| 9), Saved { below: 6, complete_below: 6 });
     }

@@ -34,6 +34,8 @@ pub(super) async fn walk_when_needed(state: Arc<State>, tier: Arc<Tier>, indexer
                 tracing::warn!(%error, "the index could not be compared with the bucket; tried again");
             }
             tier.queue.end_walk(walked.is_ok());
+            // Everything is loaded by now.
+            tier.never_queued.lock().clear();
         }
         tokio::time::sleep(ROUND).await;
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::breaker::BreakerState;
 use super::catalogue::Known;
 use super::uploader::Uploader;
-use super::{Tier, deletions, rescan};
+use super::{Tier, budget, deletions, rescan};
 use crate::bucket::BucketPath;
 use crate::cache::indexer::SharedIndexer;
 use crate::cache::state::{State, gauge};
@@ -29,6 +29,7 @@ pub(in crate::cache) fn start(state: &Arc<State>, indexer: &Arc<SharedIndexer>) 
     }
     tier.spawn(deletions::delete_marked(Arc::clone(state), Arc::clone(tier)));
     tier.spawn(rescan::walk_when_needed(Arc::clone(state), Arc::clone(tier), Arc::clone(indexer)));
+    tier.spawn(budget::keep(Arc::clone(state), Arc::clone(tier)));
     tier.spawn(keep_up(Arc::clone(state), Arc::clone(tier)));
 }
 

@@ -58,6 +58,7 @@ impl Outgoing {
         if let Some(path) = tier.path(name).filter(|path| tier.catalogue.get(path).is_some()) {
             tier.catalogue.mark(&path, *sequence);
         }
+        tier.catalogue.note_not_queued(*sequence);
         tier.queue.note_not_queued(*sequence);
     }
 }

@@ -100,12 +100,12 @@ fn check_version(bytes: &[u8]) -> Result<(), EntryError> {
 }
 
 /// What stands for the path.
-pub(super) fn hash_of(path: &BucketPath) -> PathHash {
+pub(in crate::cache::tier) fn hash_of(path: &BucketPath) -> PathHash {
     hash(path.as_ref().as_bytes())
 }
 
 /// The first half of the SHA-256.
-pub(super) fn hash(bytes: &[u8]) -> PathHash {
+pub(in crate::cache::tier) fn hash(bytes: &[u8]) -> PathHash {
     let digest = Sha256::digest(bytes);
     let mut hash = PathHash::default();
     hash.copy_from_slice(&digest[..16]);

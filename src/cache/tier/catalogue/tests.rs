@@ -43,11 +43,16 @@ fn what_was_checkpointed_survives_a_kill() {
     catalogue.note_use(&path("n/b"), 9);
     catalogue.note_use(&path("n/gone"), 9);
     catalogue.mark(&path("n/c"), 33);
-    assert!(catalogue.checkpoint(SAVED));
+    [69, 71, 75].into_iter().for_each(|sequence| catalogue.note_not_queued(sequence));
+    assert!(catalogue.checkpoint(Saved { below: 70, ..SAVED }));
+    assert_eq!(catalogue.not_queued(), [71, 75].into());
+    catalogue.note_use(&path("n/a"), 5);
+    assert!(catalogue.checkpoint(Saved { below: 72, ..SAVED }));
     // While the first one is open, as a killed process would leave it.
     copy(dir.path(), killed.path());
     let again = open(killed.path());
-    assert_eq!(again.saved(), Some(SAVED));
+    assert_eq!(again.saved(), Some(Saved { below: 72, ..SAVED }));
+    assert_eq!(again.not_queued(), [75].into());
     assert_eq!(again.get(&path("n/a")), Some(known(2)));
     assert_eq!(again.get(&path("n/b")), Some(Known { checksum: None, used_ms: 9, ..known(3) }));
     assert_eq!((again.get(&path("n/c")), again.get(&path("n/gone"))), (None, None));
