@@ -1,4 +1,4 @@
-//! The calls on objects: get, put and delete. Time limits and retries are the caller's.
+//! The calls for single objects, and what a path may be. Time limits and retries are the caller's.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -30,15 +30,21 @@ impl Bucket {
     /// The path `below` the bucket's prefix, as it is. `None` where no object can have that path.
     #[must_use]
     pub fn path(&self, below: &str) -> Option<BucketPath> {
+        let path = self.place(below)?;
+        let fits = match self.scheme {
+            BucketScheme::File => fits_a_directory(path.as_ref()),
+            BucketScheme::S3 | BucketScheme::Gs | BucketScheme::Az => fits_a_store(path.as_ref()),
+        };
+        fits.then_some(path)
+    }
+
+    /// As [`Bucket::path`], for what need not be an object's: a directory, or where a listing starts.
+    pub(super) fn place(&self, below: &str) -> Option<BucketPath> {
         let whole = match self.prefix.as_ref() {
             "" => below.to_owned(),
             prefix => format!("{prefix}/{below}"),
         };
-        let fits = match self.scheme {
-            BucketScheme::File => fits_a_directory(&whole),
-            BucketScheme::S3 | BucketScheme::Gs | BucketScheme::Az => fits_a_store(&whole),
-        };
-        BucketPath::parse(&whole).ok().filter(|path| fits && path.as_ref() == whole)
+        BucketPath::parse(&whole).ok().filter(|path| path.as_ref() == whole)
     }
 
     /// The part of `path` behind the bucket's prefix; `None` where it lies elsewhere.
