@@ -102,7 +102,7 @@ impl Tier {
     }
 
     /// Sets the gauges of what waits.
-    pub(super) fn update_gauges(&self) {
+    pub(in crate::cache) fn update_gauges(&self) {
         let length = self.queue.length();
         self.metrics.bucket_queue_objects.set(gauge(length.objects + self.catalogue.marked() as u64));
         self.metrics.bucket_queue_bytes.set(gauge(length.bytes));
