@@ -35,7 +35,7 @@ pub use self::directory::DIRECTORY_FORMAT;
 pub use self::error::{CacheError, OpenError};
 pub use self::listing::ListedObject;
 pub use self::read::{BodyPart, Object, ObjectBody};
-pub use self::tier::BucketStatus;
+pub use self::tier::{BucketCounts, BucketStatus};
 pub use self::upload::{PutOptions, Stored, Upload};
 
 use self::directory::DataDirectory;
@@ -44,7 +44,7 @@ use self::tier::Tier;
 
 use self::workers::Workers;
 use crate::blobs::{BLOCK, Location, SegmentStore, StoreOptions, blocks};
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, BucketError};
 use crate::config::{BucketConfig, Config, Durability, NamespaceConfig, Verify};
 use crate::index::table::Slot;
 use crate::index::{Clock, MemoryIndex};
@@ -185,6 +185,15 @@ impl Cache {
     #[must_use]
     pub fn bucket_status(&self) -> Option<BucketStatus> {
         self.state.tier.as_ref().map(|tier| tier.status())
+    }
+
+    /// Lists the bucket, compares it with what is known of it, and mends what is known. `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of the bucket: nothing is forgotten then.
+    pub async fn compare_bucket(&self) -> Option<Result<BucketCounts, BucketError>> {
+        let tier = self.state.tier.as_ref()?;
+        Some(tier::compare(&self.state, tier).await)
     }
 
     /// Finds an object, in the namespace itself or in one of its bases, and marks it as used. `None` is a miss.

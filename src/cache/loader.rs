@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::indexer::SharedIndexer;
-use super::repair;
 use super::state::State;
+use super::{repair, tier};
 use crate::blobs::{Location, RecordHeader, Segment};
 use crate::index::table::{Loaded, Slot};
 use crate::index::{Index, IndexError, MemoryIndex, Progress, Recency, SledIndex};
@@ -52,6 +52,7 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
 
 /// Says that everything that was stored before the start is found.
 pub(super) fn set_ready(state: &State) {
+    tier::forget_surplus(state);
     state.table.finish_loading();
     state.store.set_loaded();
     state.ready.store(true, Ordering::Release);

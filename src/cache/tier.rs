@@ -28,12 +28,15 @@ use tokio::sync::{Notify, RwLock, watch};
 
 use self::absent::Absent;
 use self::breaker::{Breaker, BreakerState};
+pub use self::budget::Counts as BucketCounts;
+pub(super) use self::budget::compare;
 use self::catalogue::{Catalogue, Saved};
 pub(super) use self::fill::FillReader;
 use self::layout::Layout;
 use self::queue::Queue;
 use self::reading::Fills;
 pub(super) use self::reading::{bring, fetch, is_known};
+pub(super) use self::rescan::forget_surplus;
 pub(super) use self::upkeep::{finish, start};
 pub(super) use self::writing::{Deletion, Outgoing, begin_delete, begin_write, written_through};
 use super::CacheOptions;

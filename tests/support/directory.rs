@@ -38,13 +38,13 @@ impl Directory {
         std::fs::write(self.path(below), bytes).unwrap();
     }
 
-    /// From now on every call for an object of the default namespace fails: a file is where its directory was.
+    /// From now on every call for an object of the default namespace fails: its directory is a link to itself.
     pub fn away(&self) {
         let away = self.0.path().join("away");
         if std::fs::rename(self.path("default"), &away).is_err() {
             std::fs::create_dir(away).unwrap();
         }
-        std::fs::write(self.path("default"), b"").unwrap();
+        std::os::unix::fs::symlink("default", self.path("default")).unwrap();
     }
 
     /// It is back with all that it had.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
-pub(in crate::cache) use self::survey::Counts;
+pub use self::survey::Counts;
 use self::survey::Survey;
 use super::breaker::jitter;
 use super::{Operation, Tier};
@@ -49,7 +49,7 @@ pub(super) async fn keep(state: Arc<State>, tier: Arc<Tier>) {
             match scan(&state, &tier).await {
                 Ok(did_remove) => removes = did_remove,
                 Err(error) => {
-                    tracing::warn!(%error, "the bucket could not be listed to its end; tried again later")
+                    tracing::warn!(%error, "the bucket could not be listed to its end; tried again later");
                 }
             }
         }

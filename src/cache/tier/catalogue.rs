@@ -8,7 +8,7 @@
 mod marks;
 mod rows;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -50,8 +50,6 @@ pub(in crate::cache) struct Catalogue {
     marks: Marks,
     /// Records that were not queued, and are not written yet.
     not_queued: Mutex<Vec<u64>>,
-    /// Uses that are not written yet, milliseconds since the Unix epoch.
-    uses: Mutex<HashMap<PathHash, u64>>,
     rows: AtomicU64,
     changed: AtomicBool,
 }
@@ -99,7 +97,6 @@ impl Catalogue {
             open: RwLock::new(open),
             marks: Marks::default(),
             not_queued: Mutex::default(),
-            uses: Mutex::default(),
             rows: AtomicU64::new(0),
             changed: AtomicBool::new(false),
         };
@@ -145,11 +142,6 @@ impl Catalogue {
             self.changed.store(true, Ordering::Release);
         }
         before
-    }
-
-    /// Notes that the object at `path` was used now, milliseconds since the Unix epoch; written with the next checkpoint.
-    pub(in crate::cache) fn note_use(&self, path: &BucketPath, now_ms: u64) {
-        self.uses.lock().insert(rows::hash_of(path), now_ms);
     }
 
     /// Visits every row, a page at a time.
@@ -204,20 +196,15 @@ impl Catalogue {
 
     /// The number that this server goes by among those that share the bucket; a new one where the catalogue is.
     pub(in crate::cache) fn server(&self) -> u64 {
-        self.with(|open| Ok(open.number(SERVER)?)).flatten().unwrap_or(0)
+        self.with(|open| open.number(SERVER)).flatten().unwrap_or(0)
     }
 
     /// Brings everything to disk, and that everything is `saved` so far. A catalogue that failed is begun anew: then nothing
     /// is complete any more, and false is returned. Blocks.
     pub(in crate::cache) fn checkpoint(&self, saved: Saved) -> bool {
-        let uses = std::mem::take(&mut *self.uses.lock());
         let not_queued = std::mem::take(&mut *self.not_queued.lock());
-        let changed =
-            self.changed.swap(false, Ordering::AcqRel) || !uses.is_empty() || !not_queued.is_empty();
+        let changed = self.changed.swap(false, Ordering::AcqRel) || !not_queued.is_empty();
         let written = self.with(|open| {
-            for (hash, used_ms) in uses {
-                open.note_use(hash, used_ms)?;
-            }
             let known = (open.number(SAVED)?, open.number(COMPLETE)?);
             if !changed && known == (Some(saved.below), Some(saved.complete_below)) {
                 return Ok(());
@@ -308,15 +295,6 @@ impl Open {
 
     fn is_new(&self) -> bool {
         matches!(self.about.get(BUCKET), Ok(None))
-    }
-
-    fn note_use(&self, hash: PathHash, used_ms: u64) -> Result<(), IndexError> {
-        if let Some(bytes) = self.known.get(hash)? {
-            let known = Known::decode(&bytes)?;
-            let used = Known { used_ms: used_ms.max(known.used_ms), ..known };
-            self.known.insert(hash, &used.encode()[..])?;
-        }
-        Ok(())
     }
 
     fn number(&self, name: &str) -> Result<Option<u64>, IndexError> {

@@ -185,6 +185,11 @@ impl Queue {
         let _ = tokio::time::timeout(at_most, self.recovered.notified()).await;
     }
 
+    /// Most bytes that wait.
+    pub(super) fn most_bytes(&self) -> u64 {
+        self.most_bytes
+    }
+
     /// How much waits.
     pub(in crate::cache) fn length(&self) -> Length {
         self.jobs.lock().length()

@@ -24,6 +24,29 @@ struct Missing {
     is_unsaved: bool,
 }
 
+/// Of the records that are loaded as unsaved, lets eviction have those that had no place in the queue: which ones had none
+/// is written down each second only, so the newest may be taken for waiting ones, more than the queue ever held.
+pub(in crate::cache) fn forget_surplus(state: &State) {
+    let Some(tier) = &state.tier else { return };
+    let mut unsaved = Vec::new();
+    state.table.scan(|slot| {
+        // What this process has stored has its place.
+        if slot.unsaved && slot.location.segment < state.first_own_segment {
+            unsaved.push((slot.sequence, slot.hash, slot.location.body_len));
+        }
+    });
+    unsaved.sort_unstable_by_key(|(sequence, ..)| *sequence);
+    let mut bytes = 0_u64;
+    let fits = unsaved.iter().take_while(|(.., length)| {
+        let is_first = bytes == 0;
+        bytes = bytes.saturating_add(*length);
+        is_first || bytes <= tier.queue.most_bytes()
+    });
+    for (sequence, hash, _) in unsaved.iter().skip(fits.count()) {
+        state.table.set_saved(*hash, *sequence);
+    }
+}
+
 /// Walks whenever there is something to find, for ever.
 pub(super) async fn walk_when_needed(state: Arc<State>, tier: Arc<Tier>, indexer: Arc<SharedIndexer>) {
     loop {

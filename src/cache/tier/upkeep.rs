@@ -94,8 +94,8 @@ impl Tier {
 
     /// An object was removed from the bucket, for this reason.
     pub(super) fn is_gone(&self, path: &BucketPath, reason: &str) {
-        self.metrics.bucket_removed.with_label_values(&[reason]).inc();
         if let Some(before) = self.catalogue.remove(path) {
+            self.metrics.bucket_removed.with_label_values(&[reason]).inc();
             self.metrics.bucket_objects.dec();
             self.metrics.bucket_bytes.sub(gauge(before.length));
         }
@@ -107,10 +107,5 @@ impl Tier {
         self.metrics.bucket_queue_objects.set(gauge(length.objects + self.catalogue.marked() as u64));
         self.metrics.bucket_queue_bytes.set(gauge(length.bytes));
         self.metrics.bucket_queue_age.set(gauge(length.age.as_secs()));
-    }
-
-    /// Notes a use of an object that is read from the bucket; written with the next checkpoint.
-    pub(in crate::cache) fn note_use(&self, path: &BucketPath, now_ms: u64) {
-        self.catalogue.note_use(path, now_ms);
     }
 }

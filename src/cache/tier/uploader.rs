@@ -2,14 +2,15 @@
 //!
 //! A record that was replaced or deleted meanwhile is let go. Knows nothing of why a record is in the queue.
 
+mod sending;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use twox_hash::XxHash3_128;
 
+use self::sending::Sent;
 use super::breaker::jitter;
 use super::catalogue::Known;
 use super::queue::Job;
@@ -22,9 +23,7 @@ use crate::cache::state::State;
 use crate::index::table::Slot;
 use crate::object::ETag;
 
-/// Bodies of more bytes go to the bucket in parts.
-const LARGE_BYTES: u64 = 16 << 20;
-/// Memory for bodies on their way, in KiB: one call is made of a whole body, or of a part of one.
+/// Memory for bodies on their way, in KiB.
 const MEMORY_KIB: usize = 64 << 10;
 /// The first pause after a failure; doubled with each one after it.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -122,31 +121,28 @@ impl Uploader {
         } else {
             WriteMode::Replace
         };
-        let kib = usize::try_from(info.length.min(LARGE_BYTES) >> 10).unwrap_or(MEMORY_KIB);
-        let permits = u32::try_from(kib.clamp(1, MEMORY_KIB)).unwrap_or(1);
+        let kib = u32::try_from(sending::memory_for(info.length).div_ceil(1024)).unwrap_or(u32::MAX);
         // Never closed.
-        let Ok(_memory) = self.memory.acquire_many(permits).await else { return Tried::NotNow };
-        let written = match whole_body(object).await {
-            Ok(Some(body)) => {
-                let put = self.tier.bucket.put(&path, body, info.etag.0, mode);
-                self.tier.call(Operation::Put, self.tier.options.write_timeout, put).await
-            }
-            Ok(None) => {
-                self.state.drop_damaged(&slot, "body");
-                return self.lost(job, &path);
-            }
-            Err(error) => return not_now(&error),
-        };
-        match written {
-            Ok(()) => {
-                self.tier.metrics.bucket_sent_bytes.inc_by(info.length);
+        let Ok(_memory) = self.memory.acquire_many(kib).await else { return Tried::NotNow };
+        match sending::send(&self.tier, &path, object, mode).await {
+            Sent::Whole => {
                 let used_ms = self.state.clock.now_ms();
                 let checksum = Some(info.etag.0);
                 self.tier.is_there(&path, Known { checksum, length: info.length, used_ms, modified_ms: 0 });
                 self.saved(job, &path)
             }
-            Err(BucketError::Exists) => self.came_second(job, &slot, &path).await,
-            Err(error) => Tried::Failed(error),
+            Sent::Damaged => {
+                self.state.drop_damaged(&slot, "body");
+                self.lost(job, &path)
+            }
+            Sent::Unread(error) => not_now(&error),
+            Sent::Failed(BucketError::Exists) => self.came_second(job, &slot, &path).await,
+            Sent::Failed(error @ BucketError::Impossible(_)) => {
+                tracing::warn!(%path, %error, "this object stays on disk only, and goes when its room is needed");
+                self.state.table.set_saved(job.hash, job.sequence);
+                Tried::Done
+            }
+            Sent::Failed(error) => Tried::Failed(error),
         }
     }
 
@@ -245,16 +241,4 @@ fn not_now(error: &CacheError) -> Tried {
         tracing::warn!(%error, "a record cannot be read for the bucket now");
     }
     Tried::NotNow
-}
-
-/// All of a body. `None`: it is not what was stored.
-async fn whole_body(object: Object) -> Result<Option<Vec<Bytes>>, CacheError> {
-    let info = *object.info();
-    let mut body = object.into_body(0..info.length);
-    let (mut chunks, mut hasher) = (Vec::new(), XxHash3_128::new());
-    while let Some(chunk) = body.next_chunk().await? {
-        hasher.write(&chunk);
-        chunks.push(chunk);
-    }
-    Ok((ETag(hasher.finish_128()) == info.etag).then_some(chunks))
 }

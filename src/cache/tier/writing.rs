@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::breaker::BreakerState;
-use super::catalogue::Mark;
+use super::catalogue::{Known, Mark};
 use super::{Operation, Tier};
-use crate::bucket::{BucketError, BucketPath};
+use crate::bucket::{BucketError, BucketObject, BucketPath};
 use crate::cache::error::CacheError;
 use crate::cache::state::State;
 use crate::config::BucketWrite;
@@ -115,7 +115,12 @@ impl Deletion {
             was_there = is_known || {
                 let head = self.tier.bucket.head(&self.path);
                 match self.tier.call(Operation::Head, self.tier.options.read_timeout, head).await {
-                    Ok(_) => true,
+                    Ok(found) => {
+                        let BucketObject { length, modified_ms, .. } = found;
+                        let known = Known { checksum: None, length, used_ms: modified_ms, modified_ms };
+                        self.tier.is_there(&self.path, known);
+                        true
+                    }
                     Err(BucketError::NotFound) => {
                         self.undo();
                         return Ok(false);

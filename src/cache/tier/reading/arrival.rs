@@ -157,7 +157,10 @@ impl Arrival {
         let mut info = self.info(&object, checksum);
         if let Some(upload) = store {
             match upload.commit().await {
-                Ok(stored) => info = stored.info,
+                Ok(stored) => {
+                    info = stored.info;
+                    self.undo_where_deleted();
+                }
                 // A client wrote the object meanwhile, or the disk failed; the readers have the body all the same.
                 Err(error) => {
                     tracing::debug!(key = %self.name.key, %error, "object of the bucket not stored");
@@ -166,6 +169,16 @@ impl Arrival {
         }
         self.fill.release(Stage::Whole(info), object.length);
         Ok(Stage::Whole(info))
+    }
+
+    /// A client may have deleted the object while it was on its way; then nothing may bring it back.
+    fn undo_where_deleted(&self) {
+        if self.tier.catalogue.is_deleted(&self.path)
+            && let Some((slot, ())) = self.state.table.peek(self.hash, |_| ())
+            && !slot.unsaved
+        {
+            self.state.drop_dead(&slot);
+        }
     }
 
     /// Asks for the body from the byte `from` on, and waits for the first of it.
