@@ -245,7 +245,7 @@ impl Cache {
             self.let_go_of_deleted(slot).await?;
         }
         match in_bucket {
-            Some(deletion) => deletion.finish(removed.is_some()).await,
+            Some(deletion) => deletion.finish(state, removed.is_some()).await,
             None => Ok(removed.is_some()),
         }
     }
@@ -276,7 +276,9 @@ impl Cache {
     ) -> Result<Option<Stored>, CacheError> {
         let Some(object) = self.get(from).await? else { return Ok(None) };
         let length = object.info().length;
-        let options = PutOptions { declared_length: Some(length), precondition, max_length: None };
+        let cost_ms = object.info().cost_ms;
+        let options =
+            PutOptions { declared_length: Some(length), precondition, cost_ms, ..PutOptions::default() };
         let mut upload = self.begin_put(to, options).await?;
         let mut body = object.into_body(0..length);
         while let Some(chunk) = body.next_chunk().await? {

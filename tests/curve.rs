@@ -14,8 +14,8 @@ use traces::Access;
 
 /// Curves that draw different samples: what one gets right by luck, another does not.
 const DRAWS: u64 = 3;
-/// Uploads come so many reads after their miss, as the jobs of a build run side by side.
-const JOBS: usize = 8;
+/// Uploads come so many reads after their miss, as the jobs of a build run side by side: as many as the recorded one had.
+const JOBS: usize = 2;
 
 /// A hash of an object as good as the curve's own, and cheaper here.
 fn hash(object: usize, draw: u64) -> u64 {
@@ -43,10 +43,14 @@ impl<'a> Told<'a> {
     }
 
     fn tell(&mut self, (object, bytes): Access, hit: bool) {
-        if self.under_way.len() > JOBS {
+        if self.under_way.len() >= JOBS {
             self.store_next();
         }
         if hit {
+            // It was stored by then.
+            while self.under_way.iter().any(|(other, _)| *other == object) {
+                self.store_next();
+            }
             self.curve.read(hash(object, self.draw), bytes);
         } else {
             self.curve.missed(hash(object, self.draw));
@@ -58,7 +62,7 @@ impl<'a> Told<'a> {
 
     fn store_next(&mut self) {
         if let Some((object, bytes)) = self.under_way.pop_front() {
-            self.curve.stored(hash(object, self.draw), bytes);
+            self.curve.stored(hash(object, self.draw), bytes, true);
         }
     }
 }
@@ -101,35 +105,35 @@ impl Compared {
 
 /// Caches whose capacity is these parts of all the bytes that are read.
 fn assert_close(name: &str, trace: &[Access], parts: &[f64]) {
-    let footprint = traces::footprint(trace) as f64;
     for part in parts {
-        let compared = Compared::new(name, trace, (footprint * part) as u64, DEFAULT_SAMPLES);
-        let worst = compared.worst();
+        let worst = at_part(name, trace, *part, DEFAULT_SAMPLES).worst();
         assert!(worst <= 2.0, "{name}: off by {worst:.2} points at {part} of all bytes");
-        // What the sample decides: a smaller one is that much less sharp, and not wrong.
-        let small = Compared::new(name, trace, (footprint * part) as u64, DEFAULT_SAMPLES / 8).worst();
-        assert!(small <= 2.0 * 8.0_f64.sqrt(), "{name}: off by {small:.2} with an eighth of the samples");
     }
+}
+
+fn at_part(name: &str, trace: &[Access], part: f64, samples: usize) -> Compared {
+    let capacity = traces::footprint(trace) as f64 * part;
+    Compared::new(name, trace, capacity as u64, samples)
 }
 
 #[test]
 fn popular_objects_of_mixed_sizes() {
-    assert_close("zipf 0.8", &traces::zipf(1, 200_000, 0.8, 300_000), &[0.1, 0.35]);
+    assert_close("zipf 0.8", &traces::zipf(1, 200_000, 0.8, 200_000), &[0.1, 0.35]);
 }
 
 #[test]
 fn very_popular_objects_of_mixed_sizes() {
-    assert_close("zipf 1.1", &traces::zipf(2, 200_000, 1.1, 300_000), &[0.01, 0.1]);
+    assert_close("zipf 1.1", &traces::zipf(2, 200_000, 1.1, 200_000), &[0.01, 0.1]);
 }
 
 #[test]
 fn popular_objects_between_scans() {
-    assert_close("scanned", &traces::scanned(3, 60_000, 200_000), &[0.02, 0.1, 0.3]);
+    assert_close("scanned", &traces::scanned(3, 60_000, 120_000), &[0.02, 0.1, 0.3]);
 }
 
 #[test]
 fn builds_that_change_a_little_each_time() {
-    assert_close("builds", &traces::builds(4, 40, 300_000), &[0.03, 0.1, 0.3]);
+    assert_close("builds", &traces::builds(4, 40, 250_000), &[0.03, 0.1, 0.3]);
 }
 
 #[test]
@@ -137,6 +141,11 @@ fn a_recorded_sequence_of_builds() {
     let trace = traces::recorded();
     assert!(trace.len() > 10_000, "only {} reads", trace.len());
     assert_close("recorded", &trace, &[0.03, 0.06, 0.1, 0.3]);
+    // It has fewer objects than a sample; so with smaller ones as well.
+    for part in [0.1, 0.3] {
+        let worst = at_part("recorded", &trace, part, 1024).worst();
+        assert!(worst <= 2.0, "off by {worst:.2} points at {part} of all bytes");
+    }
 }
 
 #[test]
@@ -144,10 +153,18 @@ fn reads_that_all_caches_but_the_large_miss() {
     assert_close("rounds", &traces::rounds(5, 60_000, 200_000), &[0.05, 0.15, 0.35]);
 }
 
+/// The error follows from the number of objects in a sample alone, as its root.
+#[test]
+fn a_smaller_sample_is_less_sharp_and_not_wrong() {
+    let trace = traces::zipf(6, 200_000, 0.8, 150_000);
+    let worst = at_part("few samples", &trace, 0.35, DEFAULT_SAMPLES / 16).worst();
+    assert!(worst <= 2.0 * 4.0, "off by {worst:.2} points");
+}
+
 /// Where everything just fits, a hundredth of the size is most of the hit ratio: there the curve is right about the size.
 #[test]
 fn a_cliff_is_found_within_three_hundredths_of_its_size() {
-    let trace = traces::rounds(6, 40_000, 160_000);
+    let trace = traces::rounds(7, 30_000, 100_000);
     let cliff = traces::footprint(&trace) as f64;
     let ratios = |capacity: f64| Compared::new("cliff", &trace, (capacity / 4.0) as u64, DEFAULT_SAMPLES);
     let (before, behind) = (ratios(cliff * 0.97), ratios(cliff * 1.03));

@@ -5,29 +5,17 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[path = "support/gate.rs"]
+mod gate;
 #[path = "support/importing.rs"]
 mod importing;
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use common::{Larder, Options, http};
+use gate::{Fault, gate};
 use importing::{Source, import, key, puts};
-
-/// What the gate does with a request.
-#[derive(Clone, Copy, PartialEq)]
-enum Fault {
-    /// The server gets it, the client gets the answer.
-    None,
-    /// The client gets this status, the server gets nothing.
-    Answer(u16),
-    /// The connection ends, the server gets nothing.
-    Reset,
-    /// The server gets it, the client gets no answer.
-    LoseAnswer,
-}
 
 #[test]
 fn passing_failures_are_waited_out() {
@@ -110,57 +98,4 @@ fn assert_complete(larder: &Larder, source: &Source, numbers: std::ops::Range<u3
         let found = http::get(larder.address(), &format!("/{}", key(number)));
         assert_eq!((found.status, found.body), (200, source.body(number)), "{number}");
     }
-}
-
-/// Listens, and hands requests on to `server` as `judge` says; each on a connection of its own.
-fn gate(server: SocketAddr, judge: impl Fn(&str, &str) -> Fault + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let judge = Arc::new(judge);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let judge = Arc::clone(&judge);
-            // Whatever fails here the client sees as a connection that ends.
-            std::thread::spawn(move || pass_on(stream, server, &*judge));
-        }
-    });
-    address
-}
-
-fn pass_on(
-    stream: TcpStream,
-    server: SocketAddr,
-    judge: &dyn Fn(&str, &str) -> Fault,
-) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    let (mut head, mut length) = (String::new(), 0);
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line)?;
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" || line.is_empty() {
-            break;
-        }
-        head.push_str(&line);
-    }
-    let mut words = head.split(' ');
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let fault = judge(method, path);
-    if fault == Fault::Reset {
-        return Ok(());
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    if let Fault::Answer(status) = fault {
-        let answer = format!("HTTP/1.1 {status} Spoilt\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        return stream.get_mut().write_all(answer.as_bytes());
-    }
-    let mut upstream = TcpStream::connect(server)?;
-    upstream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
-    upstream.write_all(&body)?;
-    let mut answer = Vec::new();
-    upstream.read_to_end(&mut answer)?;
-    if fault == Fault::LoseAnswer { Ok(()) } else { stream.get_mut().write_all(&answer) }
 }

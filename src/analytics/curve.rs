@@ -28,7 +28,7 @@ use crate::key::ObjectName;
 
 /// The sizes that are simulated, as parts and multiples of the capacity.
 pub const FACTORS: [f64; 6] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
-/// Most objects in the sample of each size. With it a curve takes less than 2 MiB and is off by a few tenths of a point.
+/// Most objects in the sample of each size. With it a curve takes less than 2 MiB and is off by half a point as a rule.
 pub const DEFAULT_SAMPLES: usize = 8192;
 /// A read of so long ago counts half, in milliseconds: one day.
 const HALF_LIFE_MS: f64 = 24.0 * 3600.0 * 1000.0;
@@ -58,6 +58,8 @@ pub struct Curve {
     reads: AtomicU64,
     /// Not yet in [`Counts`].
     misses: AtomicU64,
+    /// Not yet in [`Counts`].
+    refilled: AtomicU64,
     learnt: Mutex<Learnt>,
 }
 
@@ -74,6 +76,8 @@ struct Counts {
     reads: f64,
     /// Reads that it did not.
     misses: f64,
+    /// Those of them that their upload followed.
+    refilled: f64,
     /// Up to when all counts were aged, milliseconds since the Unix epoch; 0 before the first time.
     aged_ms: u64,
 }
@@ -145,10 +149,14 @@ impl Curve {
         self.learn(|simulation| simulation.missed(hash));
     }
 
-    /// An object was stored, or replaced, that takes `bytes` on disk. No read, but the object is the most recent one now.
-    pub fn stored(&self, hash: u64, bytes: u64) {
+    /// An object was stored, or replaced, that takes `bytes` on disk. No read, but the object is the most recent one now. `after_miss` says
+    /// whether a read of it found nothing shortly before, as far as the caller knows; [`super::MissClock`] does.
+    pub fn stored(&self, hash: u64, bytes: u64, after_miss: bool) {
+        if after_miss {
+            self.refilled.fetch_add(1, Ordering::Relaxed);
+        }
         let access = Access::new((hash, blocks(bytes)));
-        self.learn(|simulation| simulation.stored(&access));
+        self.learn(|simulation| simulation.stored(&access, after_miss));
     }
 
     /// An object went for another reason than room: deleted, expired, damaged. Never to be called for an eviction: which objects
@@ -171,6 +179,7 @@ impl Curve {
         counts.aged_ms = now_ms;
         counts.reads *= left;
         counts.misses *= left;
+        counts.refilled *= left;
         for simulation in &mut learnt.simulations {
             simulation.scale_counts(left);
         }
@@ -181,7 +190,7 @@ impl Curve {
     pub fn points(&self) -> Option<[Point; FACTORS.len()]> {
         let mut learnt = self.learnt.lock();
         self.take_in(&mut learnt.counts);
-        let Counts { reads, misses, .. } = learnt.counts;
+        let Counts { reads, misses, refilled, .. } = learnt.counts;
         if reads + misses <= 0.0 {
             return None;
         }
@@ -192,7 +201,7 @@ impl Curve {
                 return Point { factor: 0.0, capacity: 0, hit_ratio: 0.0 };
             };
             // What a sample says of a larger cache may be a little less by chance, and never is in truth.
-            at_least = at_least.max(simulation.hits(reads) / (reads + misses)).min(1.0);
+            at_least = at_least.max(simulation.hits(reads, refilled) / (reads + misses)).min(1.0);
             Point { factor: *factor, capacity: simulation.capacity() * BLOCK, hit_ratio: at_least }
         }))
     }
@@ -215,7 +224,8 @@ impl Curve {
 
     fn of(seed: u64, learnt: Learnt) -> Self {
         let widest = AtomicU64::new(widest(&learnt.simulations));
-        Self { seed, widest, reads: AtomicU64::new(0), misses: AtomicU64::new(0), learnt: Mutex::new(learnt) }
+        let [reads, misses, refilled] = [0; 3].map(AtomicU64::new);
+        Self { seed, widest, reads, misses, refilled, learnt: Mutex::new(learnt) }
     }
 
     fn learn(&self, mut each: impl FnMut(&mut Simulation)) {
@@ -227,6 +237,7 @@ impl Curve {
     fn take_in(&self, counts: &mut Counts) {
         counts.reads += self.reads.swap(0, Ordering::Relaxed) as f64;
         counts.misses += self.misses.swap(0, Ordering::Relaxed) as f64;
+        counts.refilled += self.refilled.swap(0, Ordering::Relaxed) as f64;
     }
 }
 
@@ -242,4 +253,32 @@ fn sizes(capacity: u64) -> [u64; FACTORS.len()] {
 
 fn blocks(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For each size 8192 nodes of 24 bytes and a table of 16,384 places, each 4 bytes and one of control: 6 · (8192 · 24 + 16,384 · 5)
+    /// = 1.67 MB. While a threshold falls, 8192 · (32 + 8) bytes more for a moment.
+    #[test]
+    fn memory_is_bounded_by_the_samples() {
+        let curve = Curve::new(1 << 40);
+        let memory = || {
+            let learnt = curve.learnt.lock();
+            size_of::<Curve>() + learnt.simulations.iter().map(Simulation::memory).sum::<usize>()
+        };
+        let empty = memory();
+        for object in 0..300_000_u64 {
+            curve.stored(object.wrapping_mul(0x9e37_79b9_7f4a_7c15), 4096 * (1 + object % 50), true);
+        }
+        assert_eq!(memory(), empty, "nothing grows");
+        let full = FACTORS.len() * (DEFAULT_SAMPLES * 24 + 2 * DEFAULT_SAMPLES * 5);
+        assert!(empty > full && empty < full + 4096, "{empty} bytes, {full} expected");
+        assert!(empty + DEFAULT_SAMPLES * (size_of::<Access>() + size_of::<f64>()) < 10_000_000);
+        assert!(
+            curve.learnt.lock().simulations.iter().all(|one| one.threshold() < 0.2),
+            "samples were thinned"
+        );
+    }
 }

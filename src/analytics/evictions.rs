@@ -53,23 +53,24 @@ impl Evictions {
     /// it was stored for one that was never read.
     pub fn note_eviction(&self, bytes: u64, hits: u32, age: Duration) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if hits == 0 {
-            self.unread_bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.unread_objects.fetch_add(1, Ordering::Relaxed);
-        }
         let at = AGE_LIMITS.iter().position(|limit| age <= *limit).unwrap_or(AGE_LIMITS.len());
         self.ages[at].fetch_add(1, Ordering::Relaxed);
+        // Behind the whole, which whoever sees the part then sees as well.
+        if hits == 0 {
+            self.unread_bytes.fetch_add(bytes, Ordering::Release);
+            self.unread_objects.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// The counts since the start of the process.
     #[must_use]
     pub fn counts(&self) -> EvictionCounts {
         EvictionCounts {
-            // Before the whole, so that no part ever exceeds it.
+            // Parts first, so that none ever exceeds the whole.
             unread_bytes: self.unread_bytes.load(Ordering::Acquire),
             unread_objects: self.unread_objects.load(Ordering::Acquire),
-            bytes: self.bytes.load(Ordering::Acquire),
-            ages: std::array::from_fn(|at| self.ages[at].load(Ordering::Acquire)),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            ages: std::array::from_fn(|at| self.ages[at].load(Ordering::Relaxed)),
         }
     }
 }
@@ -148,6 +149,6 @@ mod tests {
             assert_eq!(counts.age_quantile(share), Some(hours(age)), "{share}");
         }
         assert_eq!(counts.age_quantile(1.0), Some(Duration::MAX));
-        assert_eq!(AGE_LIMITS.is_sorted(), counts.objects() == 4);
+        assert!(AGE_LIMITS.is_sorted());
     }
 }

@@ -102,16 +102,33 @@ impl LargeUpload {
     /// [`BucketError`]. The upload is of no use after that: drop it, or [`LargeUpload::abort`].
     pub async fn write(&mut self, mut chunk: Bytes) -> Result<(), BucketError> {
         while !chunk.is_empty() {
-            // Some stores want all parts but the last to be of one length.
-            let missing = self.part_bytes - self.gathered_bytes;
-            let taken = chunk.split_to(chunk.len().min(missing));
-            self.gathered_bytes += taken.len();
-            self.gathered.push(taken);
-            if self.gathered_bytes == self.part_bytes {
+            if self.fill(&mut chunk) {
                 self.send().await?;
             }
         }
         Ok(())
+    }
+
+    /// Takes what the part at hand has room for from the front of `chunk`, and sends nothing. True when the part is full:
+    /// then it is time for [`LargeUpload::send`].
+    pub fn fill(&mut self, chunk: &mut Bytes) -> bool {
+        // Some stores want all parts but the last to be of one length.
+        let missing = self.part_bytes.saturating_sub(self.gathered_bytes);
+        let taken = chunk.split_to(chunk.len().min(missing));
+        self.gathered_bytes += taken.len();
+        self.gathered.push(taken);
+        self.gathered_bytes == self.part_bytes
+    }
+
+    /// Sends the part at hand. All but the last have to be full.
+    ///
+    /// # Errors
+    /// As [`LargeUpload::write`].
+    pub async fn send(&mut self) -> Result<(), BucketError> {
+        let part: PutPayload = std::mem::take(&mut self.gathered).into_iter().collect();
+        self.gathered_bytes = 0;
+        let Some(upload) = &mut self.upload else { return Ok(()) };
+        upload.put_part(part).await.map_err(writing)
     }
 
     /// Sends what is left and makes the object visible.
@@ -133,13 +150,6 @@ impl LargeUpload {
         if let Some(upload) = self.upload.take() {
             take_back(upload).await;
         }
-    }
-
-    async fn send(&mut self) -> Result<(), BucketError> {
-        let part: PutPayload = std::mem::take(&mut self.gathered).into_iter().collect();
-        self.gathered_bytes = 0;
-        let Some(upload) = &mut self.upload else { return Ok(()) };
-        upload.put_part(part).await.map_err(writing)
     }
 }
 

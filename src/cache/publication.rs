@@ -106,6 +106,7 @@ fn described(header: &RecordHeader) -> ObjectInfo {
         length: header.body_len,
         etag: ETag(header.body_checksum),
         created_ms: header.created_ms,
+        cost_ms: header.cost_ms,
         sequence: header.sequence,
     }
 }

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use indicatif::{BinaryBytes, HumanCount, HumanDuration};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_rustls::rustls;
 
 use self::arguments::Plan;
 use self::copy::{Copying, Stop, Tally};
@@ -19,6 +18,7 @@ use self::progress::Progress;
 use self::server::Server;
 use self::source::{Listing, Source};
 use super::{CliError, print};
+use crate::tls;
 
 mod arguments;
 mod copy;
@@ -74,10 +74,11 @@ pub(super) fn command() -> Command {
         )
         .arg(text("endpoint", "URL", "Where the bucket's store is, if it is not the provider's own"))
         .arg(text("region", "REGION", "Region of an S3 bucket"))
-        .arg(
-            text("path-style", "BOOL", "Whether an S3 bucket stands in the path [default: with --endpoint]")
-                .value_parser(value_parser!(bool)),
-        )
+        .arg(text(
+            "path-style",
+            "true or false",
+            "Whether an S3 bucket stands in the path [default: with --endpoint]",
+        ))
         .arg(text(
             "access-key-id",
             "ID",
@@ -96,8 +97,7 @@ pub(super) fn run(
 ) -> Result<(), CliError> {
     let vars: BTreeMap<_, _> = vars.collect();
     let plan = Plan::read(matches, &vars)?;
-    // Who came first has installed the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    tls::use_ring();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

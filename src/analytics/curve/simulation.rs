@@ -33,6 +33,8 @@ pub(super) struct Sums {
     pub(super) hits: f64,
     /// Reads that this one would have answered and the real cache did not.
     pub(super) found_missed: f64,
+    /// Uploads that answered a miss of the real cache.
+    pub(super) refilled: f64,
 }
 
 /// What is kept of a simulation.
@@ -101,6 +103,11 @@ impl Simulation {
         self.threshold
     }
 
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.lru.memory()
+    }
+
     pub(super) fn counts(&self) -> Sums {
         self.counts
     }
@@ -114,15 +121,22 @@ impl Simulation {
         self.lru.len()
     }
 
-    /// How many of all reads this cache would have answered, when the real one answered `reads`.
-    pub(super) fn hits(&self, reads: f64) -> f64 {
+    /// How many of all reads this cache would have answered, when the real one answered `reads`, and `refilled` of those it missed
+    /// were followed by their upload.
+    pub(super) fn hits(&self, reads: f64, refilled: f64) -> f64 {
+        let sums = &self.counts;
         // Drawing the hottest objects or not is what makes the sample's reads more or fewer than there were; and they are hits.
-        (self.counts.hits + self.counts.found_missed + reads - self.counts.reads).max(0.0)
+        let of_reads = sums.hits + reads - sums.reads;
+        // No missed object is hot: here all kinds of objects are too many or too few alike.
+        let calibration = if sums.refilled > 0.0 { refilled / sums.refilled } else { 1.0 };
+        (of_reads + sums.found_missed * calibration).max(0.0)
     }
 
     pub(super) fn scale_counts(&mut self, by: f64) {
-        let Sums { reads, hits, found_missed } = self.counts;
-        self.counts = Sums { reads: reads * by, hits: hits * by, found_missed: found_missed * by };
+        let Sums { reads, hits, found_missed, refilled } = &mut self.counts;
+        for sum in [reads, hits, found_missed, refilled] {
+            *sum *= by;
+        }
     }
 
     pub(super) fn read(&mut self, access: &Access) {
@@ -141,8 +155,11 @@ impl Simulation {
         }
     }
 
-    pub(super) fn stored(&mut self, access: &Access) {
+    pub(super) fn stored(&mut self, access: &Access, after_miss: bool) {
         if access.is_sampled(self.threshold) {
+            if after_miss {
+                self.counts.refilled += access.stands_for(self.threshold);
+            }
             self.put(access);
         } else {
             // It was of another size before.

@@ -38,6 +38,7 @@ struct Head {
     seed: U64,
     reads: U64,
     misses: U64,
+    refilled: U64,
     aged_ms: U64,
 }
 
@@ -49,6 +50,7 @@ struct SimulationHead {
     reads: U64,
     hits: U64,
     found_missed: U64,
+    refilled: U64,
     objects: U64,
 }
 
@@ -75,18 +77,20 @@ pub(super) fn encode(seed: u64, counts: &Counts, simulations: &[Simulation]) -> 
         seed: U64::new(seed),
         reads: U64::new(counts.reads.to_bits()),
         misses: U64::new(counts.misses.to_bits()),
+        refilled: U64::new(counts.refilled.to_bits()),
         aged_ms: U64::new(counts.aged_ms),
     };
     let mut bytes = Vec::with_capacity(Curve::MOST_STATE_BYTES);
     bytes.extend_from_slice(head.as_bytes());
     for simulation in simulations {
-        let Sums { reads, hits, found_missed } = simulation.counts();
+        let Sums { reads, hits, found_missed, refilled } = simulation.counts();
         let head = SimulationHead {
             capacity: U64::new(simulation.capacity()),
             threshold: U64::new(simulation.threshold().to_bits()),
             reads: U64::new(reads.to_bits()),
             hits: U64::new(hits.to_bits()),
             found_missed: U64::new(found_missed.to_bits()),
+            refilled: U64::new(refilled.to_bits()),
             objects: U64::new(simulation.sampled() as u64),
         };
         bytes.extend_from_slice(head.as_bytes());
@@ -113,8 +117,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Counts, Vec<Saved>), StateErr
         return Err(StateError::Damaged);
     }
     let mut rest = content.get(size_of::<Head>()..).ok_or(StateError::Damaged)?;
-    let counts =
-        Counts { reads: amount(head.reads)?, misses: amount(head.misses)?, aged_ms: head.aged_ms.get() };
+    let counts = Counts {
+        reads: amount(head.reads)?,
+        misses: amount(head.misses)?,
+        refilled: amount(head.refilled)?,
+        aged_ms: head.aged_ms.get(),
+    };
     // Not more of them than there are bytes for.
     let simulations =
         (0..head.simulations.get()).map(|_| simulation(&mut rest)).collect::<Result<Vec<_>, _>>()?;
@@ -144,6 +152,7 @@ fn simulation(rest: &mut &[u8]) -> Result<Saved, StateError> {
         reads: amount(head.reads)?,
         hits: amount(head.hits)?,
         found_missed: amount(head.found_missed)?,
+        refilled: amount(head.refilled)?,
     };
     Ok(Saved { capacity: head.capacity.get(), threshold, counts, objects })
 }

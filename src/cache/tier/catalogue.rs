@@ -228,7 +228,13 @@ impl Catalogue {
         *open = Open::anew(&self.directory, self.bucket);
         drop(open);
         self.rows.store(0, Ordering::Relaxed);
-        self.with(|open| self.marks.write_all(&open.deleted));
+        let marks = self.marks.all();
+        self.with(|open| {
+            for (hash, mark) in &marks {
+                open.deleted.insert(hash, rows::encode_mark(mark))?;
+            }
+            Ok(())
+        });
         false
     }
 

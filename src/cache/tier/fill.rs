@@ -189,7 +189,7 @@ mod tests {
     use crate::object::ETag;
 
     fn info(length: u64) -> ObjectInfo {
-        ObjectInfo { length, etag: ETag(1), created_ms: 1, sequence: 0 }
+        ObjectInfo { length, etag: ETag(1), created_ms: 1, cost_ms: 0, sequence: 0 }
     }
 
     #[tokio::test]

@@ -47,8 +47,8 @@ enum Tried {
 
 /// What the workers share.
 pub(super) struct Uploader {
-    state: Arc<State>,
     tier: Arc<Tier>,
+    state: Arc<State>,
     memory: Semaphore,
     /// When somebody was last told that the bucket refuses.
     told: Mutex<Option<Instant>>,

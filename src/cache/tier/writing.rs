@@ -11,7 +11,7 @@ use super::{Operation, Tier};
 use crate::bucket::{BucketError, BucketObject, BucketPath};
 use crate::cache::error::CacheError;
 use crate::cache::state::State;
-use crate::config::BucketWrite;
+use crate::config::{BucketWrite, Durability};
 use crate::index::table::NameHash;
 use crate::key::ObjectName;
 
@@ -108,7 +108,7 @@ impl Deletion {
     ///
     /// # Errors
     /// `Io`.
-    pub(in crate::cache) async fn finish(self, was_on_disk: bool) -> Result<bool, CacheError> {
+    pub(in crate::cache) async fn finish(self, state: &State, was_on_disk: bool) -> Result<bool, CacheError> {
         let is_known = self.tier.catalogue.get(&self.path).is_some();
         let mut was_there = was_on_disk;
         if !was_on_disk && self.before.is_none() {
@@ -129,8 +129,10 @@ impl Deletion {
                 }
             };
         }
+        // As with records: `periodic` survives a kill, and the checkpoint of the next second a power cut.
+        let sync = state.options.durability == Durability::Commit;
         let tier = Arc::clone(&self.tier);
-        let flushed = tokio::task::spawn_blocking(move || tier.catalogue.flush_marks()).await;
+        let flushed = tokio::task::spawn_blocking(move || tier.catalogue.flush_marks(sync)).await;
         if !flushed.is_ok_and(|flushed| flushed) {
             let error = "the deletion could not be noted on disk for the bucket";
             return Err(std::io::Error::other(error).into());

@@ -149,8 +149,10 @@ impl Storing {
         let stored = if self.solo.is_some() {
             self.write_chunks().await?;
             let (writer, publication) = (self.take_idle_solo().await?, self.publication());
+            let cost_ms = self.accepted.cost_ms;
             blocking(move || {
-                let (header, location) = writer.finish(publication.sequence, publication.created_ms)?;
+                let Publication { sequence, created_ms, .. } = publication;
+                let (header, location) = writer.finish(sequence, created_ms, cost_ms)?;
                 let published = publication.insert(location);
                 Ok(publication.settle(&header, location, published))
             })
@@ -187,6 +189,7 @@ impl Storing {
     async fn append(&mut self) -> io::Result<Published> {
         let (body, publication) = (std::mem::take(&mut self.chunks), self.publication());
         let (name, body_len, state) = (self.accepted.name.clone(), self.received, Arc::clone(&self.state));
+        let cost_ms = self.accepted.cost_ms;
         let work = move || {
             let body_checksum = match &body[..] {
                 [whole] => XxHash3_128::oneshot(whole),
@@ -197,7 +200,7 @@ impl Storing {
                 }
             };
             let Publication { sequence, created_ms, .. } = publication;
-            let header = RecordHeader { sequence, name, body_len, created_ms, body_checksum };
+            let header = RecordHeader { sequence, name, body_len, created_ms, cost_ms, body_checksum };
             let began = Instant::now();
             let publish = |location| (location, publication.insert(location));
             let (location, published) = match state.store.append(&header, &body, publish) {

@@ -6,22 +6,30 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use http::Uri;
 
 use crate::cli::CliError;
-use crate::config::{BucketConfig, Secret, TOKEN_VARIABLE};
+use crate::config::{
+    BucketConfig, BucketScheme, BucketUrl, Config, Key, Secret, TOKEN_VARIABLE, is_loopback,
+};
 use crate::key::{Namespace, ObjectKey};
 
 /// Where a larder listens that nothing was said to.
 pub(super) const LOCAL_SERVER: &str = "http://127.0.0.1:4227";
 
-/// Kinds of buckets, by the start of their URL.
-const BUCKETS: &[&str] = &["s3://", "gs://", "az://", "file:///"];
-/// The flags that only a bucket has.
-const BUCKET_FLAGS: &[&str] =
-    &["endpoint", "region", "path-style", "access-key-id", "secret-access-key-file"];
+/// For a connection to the bucket.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The flags that only a bucket has, each with the server's key that it is read as.
+const BUCKET_FLAGS: &[(&str, &str)] = &[
+    ("endpoint", "bucket.endpoint"),
+    ("region", "bucket.region"),
+    ("path-style", "bucket.path_style"),
+    ("access-key-id", "bucket.access_key_id"),
+    ("secret-access-key-file", "bucket.secret_access_key_file"),
+];
 
 /// What to do.
 #[derive(Debug)]
@@ -99,7 +107,7 @@ fn source(matches: &ArgMatches, vars: &BTreeMap<OsString, OsString>) -> Result<S
             refused("SOURCE", "there is no HOME to look for sccache's directory in: name one")
         })?,
     };
-    if let Some(flag) = BUCKET_FLAGS.iter().find(|flag| matches.contains_id(flag)) {
+    if let Some((flag, _)) = BUCKET_FLAGS.iter().find(|(flag, _)| matches.contains_id(flag)) {
         let message =
             format!("{} is a directory; --{flag} is for a bucket, as in s3://ci-cache", path.display());
         return Err(refused("SOURCE", message));
@@ -118,23 +126,31 @@ fn sccache_directory(vars: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
 }
 
 fn bucket(url: &str, matches: &ArgMatches) -> Result<SourcePlace, CliError> {
-    if !BUCKETS.iter().any(|start| url.starts_with(start)) {
-        let message = format!(
-            "\"{url}\" is none of s3://BUCKET, gs://BUCKET, az://CONTAINER and file:///DIRECTORY, each with /PREFIX \
-             behind it if there is one"
-        );
+    let parsed = BucketUrl::parse(url).map_err(|message| refused("SOURCE", message))?;
+    let mut config = Config::default();
+    config.bucket.url = Some(url.to_owned());
+    // Here nobody waits for a compilation.
+    config.bucket.read_timeout = CONNECT_TIMEOUT;
+    for (flag, name) in BUCKET_FLAGS {
+        if let (Some(value), Some(key)) = (text(matches, flag), Key::named(name)) {
+            key.set(&mut config, value)
+                .map_err(|message| refused("SOURCE", format!("--{flag}: {message}")))?;
+        }
+    }
+    let bucket = config.bucket;
+    let secret = bucket.secret_access_key();
+    secret.map_err(|message| refused("--secret-access-key-file", message))?;
+    // Azure's account has a name also where something else than its key logs in.
+    let is_alone = match (&bucket.access_key_id, &bucket.secret_access_key_file) {
+        (Some(_), None) => parsed.scheme() != BucketScheme::Az,
+        (None, Some(_)) => true,
+        (Some(_), Some(_)) | (None, None) => false,
+    };
+    if is_alone {
+        let message = "--access-key-id and --secret-access-key-file belong together: give both or none";
         return Err(refused("SOURCE", message));
     }
-    let owned = |name: &str| text(matches, name).map(str::to_owned);
-    Ok(SourcePlace::Bucket(Box::new(BucketConfig {
-        url: Some(url.to_owned()),
-        endpoint: owned("endpoint"),
-        region: owned("region"),
-        path_style: matches.get_one::<bool>("path-style").copied(),
-        access_key_id: owned("access-key-id"),
-        secret_access_key_file: owned("secret-access-key-file").map(PathBuf::from),
-        ..BucketConfig::default()
-    })))
+    Ok(SourcePlace::Bucket(Box::new(bucket)))
 }
 
 fn server(url: &str) -> Result<ServerPlace, CliError> {
@@ -162,7 +178,7 @@ fn server(url: &str) -> Result<ServerPlace, CliError> {
     };
     Ok(ServerPlace {
         origin: format!("{scheme}://{authority}"),
-        is_local: crate::config::is_loopback(authority.host()),
+        is_local: is_loopback(authority.host()),
         namespace,
         prefix: None,
         token: None,
@@ -228,26 +244,20 @@ mod tests {
 
     #[test]
     fn the_buckets_flags_are_its_configuration() {
-        let plan = plan(
-            &[
-                "s3://b/p",
-                "--endpoint",
-                "http://m",
-                "--region",
-                "r",
-                "--path-style",
-                "false",
-                "--access-key-id",
-                "k",
-            ],
-            &[],
-        );
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "a-secret").unwrap();
+        let flags =
+            ["--endpoint", "http://m/", "--region", "r", "--path-style", "false", "--access-key-id", "k"];
+        let secret = ["--secret-access-key-file", file.path().to_str().unwrap()];
+        let plan = plan(&[&["s3://b/p"], &flags[..], &secret].concat(), &[]);
         let expected = BucketConfig {
             url: Some("s3://b/p".to_owned()),
             endpoint: Some("http://m".to_owned()),
             region: Some("r".to_owned()),
             path_style: Some(false),
             access_key_id: Some("k".to_owned()),
+            secret_access_key_file: Some(file.path().into()),
+            read_timeout: CONNECT_TIMEOUT,
             ..BucketConfig::default()
         };
         assert_eq!(plan.unwrap().source, SourcePlace::Bucket(Box::new(expected)));
@@ -257,6 +267,10 @@ mod tests {
     fn what_cannot_be_meant_is_refused_with_what_to_write() {
         for (arguments, says) in [
             (&["http://bucket"][..], "s3://BUCKET"),
+            (&["s3://b", "--endpoint", "minio"], "--endpoint: \"minio\""),
+            (&["s3://b", "--path-style", "maybe"], "--path-style"),
+            (&["s3://b", "--access-key-id", "k"], "belong together"),
+            (&["s3://b", "--secret-access-key-file", "/nowhere/key"], "cannot read /nowhere/key"),
             (&["file://relative"], "file:///DIRECTORY"),
             (&[""], "empty"),
             (&["dir", "--region", "r"], "--region is for a bucket"),

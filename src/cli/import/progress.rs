@@ -69,10 +69,8 @@ impl Progress {
         bar.disable_steady_tick();
         bar.set_length(state.total_bytes);
         bar.set_message(String::new());
-        let template =
-            "{wide_bar} {binary_bytes} of {binary_total_bytes}, {msg}, {binary_bytes_per_sec}, {eta} left";
-        // The template is a constant that a test reads.
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        // A test reads it: it is right.
+        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style);
         }
     }

@@ -17,7 +17,7 @@ use futures_util::stream::{self, BoxStream};
 use super::arguments::SourcePlace;
 use super::progress::Progress;
 use crate::bucket::{Bucket, BucketError, BucketPath};
-use crate::config::BucketConfig;
+use crate::config::{BucketConfig, BucketUrl};
 use crate::key::SCCACHE_PROBE;
 
 /// Time without a byte, or without a row of the listing, after which a call is given up.
@@ -88,8 +88,8 @@ impl Source {
         let config = match place {
             SourcePlace::Bucket(config) => {
                 // Opening makes the directory of a server's bucket; a source must be there.
-                if let Some(directory) = shown.strip_prefix("file://").filter(|path| !path.contains('%')) {
-                    check_directory(Path::new(directory), "write file:/// and the path of a directory")?;
+                if let Ok(Some(BucketUrl::Directory(directory))) = config.parsed_url() {
+                    check_directory(&directory, "write file:/// and the path of a directory")?;
                 }
                 config.as_ref().clone()
             }
@@ -228,11 +228,10 @@ impl From<BucketError> for SourceError {
     fn from(error: BucketError) -> Self {
         match error {
             BucketError::NotFound => Self::Gone,
-            BucketError::Refused(cause) => Self::Refused(cause),
-            BucketError::Exists
-            | BucketError::Unavailable(_)
-            | BucketError::TooSlow(_)
-            | BucketError::Impossible(_) => Self::Failed(error.to_string()),
+            BucketError::Refused(cause) | BucketError::Impossible(cause) => Self::Refused(cause),
+            BucketError::Exists | BucketError::Unavailable(_) | BucketError::TooSlow(_) => {
+                Self::Failed(error.to_string())
+            }
         }
     }
 }

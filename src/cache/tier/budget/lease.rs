@@ -44,6 +44,10 @@ pub(super) fn is_held(state: &State, tier: &Tier) -> bool {
 /// The bucket's.
 pub(super) async fn hold(state: &State, tier: &Tier) -> Result<bool, BucketError> {
     let Some(path) = tier.bucket.path(&format!("{OWN_PREFIX}lease")) else { return Ok(false) };
+    if tier.catalogue.server() == 0 {
+        // It has lost its name for now.
+        return Ok(false);
+    }
     let server = format!("{:016x}", tier.catalogue.server());
     let now_ms = state.clock.now_ms();
     let found = read(tier, &path).await?;

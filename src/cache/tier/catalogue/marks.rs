@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use sled::Tree;
 
 use super::rows::{self, PathHash};
-use super::{Catalogue, care};
+use super::{Catalogue, Open, care};
 use crate::bucket::BucketPath;
 use crate::index::IndexError;
 
@@ -42,11 +42,8 @@ impl Marks {
         Ok(())
     }
 
-    pub(super) fn write_all(&self, tree: &Tree) -> Result<(), IndexError> {
-        for (hash, mark) in &*self.by_path.read() {
-            tree.insert(hash, rows::encode_mark(mark))?;
-        }
-        Ok(())
+    pub(super) fn all(&self) -> Vec<(PathHash, Mark)> {
+        self.by_path.read().iter().map(|(hash, mark)| (*hash, mark.clone())).collect()
     }
 }
 
@@ -91,9 +88,16 @@ impl Catalogue {
         self.marks.count.load(Ordering::Acquire)
     }
 
-    /// Brings the marks to disk. False where that failed. Blocks.
-    pub(in crate::cache) fn flush_marks(&self) -> bool {
-        self.with(|open| care::flush(&open.db, &self.directory)).is_some()
+    /// Brings the marks out of this process, and with `sync` to the disk itself. False where that failed. Blocks.
+    pub(in crate::cache) fn flush_marks(&self, sync: bool) -> bool {
+        let flush = |open: &Open| {
+            if sync {
+                return care::flush(&open.db, &self.directory);
+            }
+            open.db.flush()?;
+            Ok(())
+        };
+        self.with(flush).is_some()
     }
 
     fn change_mark(&self, path: &BucketPath, mark: Option<Mark>) -> Option<Mark> {

@@ -246,6 +246,7 @@ impl Arrival {
             length: object.length,
             etag: ETag(checksum),
             created_ms: object.modified_ms,
+            cost_ms: 0,
             sequence: 0,
         }
     }
