@@ -176,6 +176,9 @@ impl Cache {
     /// Brings the gauges of what is stored up to date.
     pub fn update_gauges(&self) {
         self.state.update_gauges();
+        if let Some(tier) = &self.state.tier {
+            tier.update_gauges();
+        }
     }
 
     /// How the bucket behind the disk is; `None`: there is none.

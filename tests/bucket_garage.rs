@@ -17,6 +17,8 @@ mod outside;
 #[path = "support/wire.rs"]
 mod wire;
 
+#[path = "bucket_garage/budget.rs"]
+mod budget;
 #[path = "bucket_garage/conditions.rs"]
 mod conditions;
 #[path = "bucket_garage/namespaces.rs"]

@@ -123,6 +123,21 @@ fn a_bucket_that_says_slow_down_makes_misses_and_is_asked_again() {
 }
 
 #[test]
+fn a_bucket_whose_bodies_stall_is_left_alone_in_the_end() {
+    // It answers each request at once and well, and then nothing comes: that is a failure, too, not a success and a failure.
+    let mut larder = Behind::s3(HASTY);
+    let paths: Vec<String> = (0..12).map(|number| format!("/key-{number}")).collect();
+    let objects: Vec<_> = paths.iter().map(|path| (path.as_str(), b"body".as_slice())).collect();
+    larder.put_into_bucket_only(&objects);
+    larder.wire.fault_on("GET", Fault::Stall);
+    let left_alone = paths.iter().any(|path| {
+        assert_eq!(larder.get(path).status, 404, "{path}");
+        larder.larder.metric("larder_bucket_breaker") == 2.0
+    });
+    assert!(left_alone, "each of {} misses had to wait for it", paths.len());
+}
+
+#[test]
 fn a_hundred_who_wait_for_a_bucket_that_hangs_all_get_a_miss() {
     let mut larder = Behind::s3(HASTY);
     larder.put_into_bucket_only(&[("/key", b"body")]);

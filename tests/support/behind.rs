@@ -201,6 +201,14 @@ impl Behind {
     }
 }
 
+impl Drop for Behind {
+    fn drop(&mut self) {
+        // What works behind the requests may die without any of them noticing.
+        let log = self.larder.log();
+        assert!(std::thread::panicking() || !log.contains("panicked at"), "the server panicked:\n{log}");
+    }
+}
+
 /// `length` bytes that no other `seed` gives.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];

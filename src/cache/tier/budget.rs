@@ -144,7 +144,8 @@ struct Pages<'a> {
 
 impl<'a> Pages<'a> {
     fn new(tier: &'a Tier) -> Self {
-        Self { tier, rows: tier.bucket.list() }
+        // A page may end with the listing; the next one asks again.
+        Self { tier, rows: tier.bucket.list().fuse().boxed() }
     }
 
     /// The next page; empty at the end.
