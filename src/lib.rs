@@ -5,6 +5,7 @@
 //! `server` → `http` → `auth` → `protocol` → `cache` → `index` → `blobs`, with the leaves
 //! `config`, `metrics`, `key`, `object` and `tls` open to all. `app` puts them together; `cli` is what a person types.
 
+pub mod analytics;
 pub mod app;
 pub mod auth;
 pub mod blobs;

@@ -1,0 +1,234 @@
+//! The server's own history: what its main counters were over the last hour, day and week, across restarts.
+//!
+//! Three rings of samples, each made from the same readings: 5 s for an hour, 1 min for a day, 15 min for two weeks. At most
+//! 3,504 samples of 120 bytes, so 411 KiB of memory; their file is below 1 MiB, and there twice while it is replaced. Knows the
+//! metrics and a file; nothing of requests, and nothing of how it is shown.
+
+mod file;
+mod ring;
+mod sample;
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use self::file::HistoryFile;
+use self::ring::Rings;
+pub use self::sample::Columns;
+use self::sample::{Sample, Values};
+use crate::metrics::Metrics;
+
+/// Between two looks at the requests in flight, whose peak is kept.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two readings of all counters.
+const READING: Duration = Duration::from_secs(5);
+/// Between two writes of the file.
+const SAVING: Duration = Duration::from_secs(60);
+
+/// How far back a look at the history goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Range {
+    /// The last hour, in steps of 5 s.
+    Hour,
+    /// The last 24 hours, in steps of a minute.
+    Day,
+    /// The last 7 days, in steps of 15 minutes.
+    Week,
+}
+
+impl Range {
+    /// The range of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "hour" => Some(Self::Hour),
+            "day" => Some(Self::Day),
+            "week" => Some(Self::Week),
+            _ => None,
+        }
+    }
+
+    /// Its length in seconds.
+    #[must_use]
+    pub fn seconds(self) -> u64 {
+        match self {
+            Self::Hour => 3600,
+            Self::Day => 24 * 3600,
+            Self::Week => 7 * 24 * 3600,
+        }
+    }
+}
+
+/// The history as of one range, as `/-/api/history` answers it.
+#[derive(Debug, Serialize)]
+pub struct View {
+    /// What was asked for.
+    pub range: Range,
+    /// Seconds that a full sample covers.
+    pub step_seconds: u64,
+    /// Where the range begins, in seconds since 1970.
+    pub from: u64,
+    /// Where it ends: now.
+    pub to: u64,
+    /// All samples as one: sums of what is counted, peaks, and the last of what is measured.
+    pub totals: Sample,
+    /// The samples in order. Where the server did not run there are none.
+    pub samples: Columns,
+}
+
+/// The history of one server. Clones share it.
+#[derive(Clone)]
+pub struct History(Arc<Shared>);
+
+struct Shared {
+    rings: Mutex<Rings>,
+    file: HistoryFile,
+    metrics: Metrics,
+}
+
+impl History {
+    /// The history that was saved below this data directory, or one that begins now. What cannot be read is begun anew with
+    /// a warning; what a newer larder wrote is left alone, and then nothing is saved.
+    #[must_use]
+    pub fn open(data_dir: &Path, metrics: Metrics) -> Self {
+        let file = HistoryFile::below(data_dir);
+        let rings = file.load();
+        Self(Arc::new(Shared { rings: Mutex::new(rings), file, metrics }))
+    }
+
+    /// Reads the counters for ever and saves them now and then. `refresh` is called before each reading, for the gauges
+    /// that are set only when somebody looks.
+    pub async fn run(&self, refresh: impl Fn()) -> Infallible {
+        let mut every = tokio::time::interval(LOOK);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut read_at, mut saved_at) = (Instant::now(), Instant::now());
+        loop {
+            every.tick().await;
+            self.0.rings.lock().peak(self.0.metrics.in_flight.get());
+            if read_at.elapsed() >= READING {
+                refresh();
+                self.read(read_at.elapsed(), SystemTime::now());
+                read_at = Instant::now();
+            }
+            if saved_at.elapsed() >= SAVING {
+                self.save().await;
+                saved_at = Instant::now();
+            }
+        }
+    }
+
+    /// Saves it; called at the end, and by [`History::run`] each minute. A failure is a warning: it costs history only.
+    pub async fn save(&self) {
+        let shared = Arc::clone(&self.0);
+        let saved = tokio::task::spawn_blocking(move || {
+            // A copy, so that nobody who looks waits for the disk.
+            let rings = shared.rings.lock().clone();
+            shared.file.save(&rings)
+        });
+        match saved.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the history could not be saved"),
+            Err(error) => tracing::warn!(%error, "saving the history ended early"),
+        }
+    }
+
+    /// The last hour, day or week, up to now.
+    #[must_use]
+    pub fn view(&self, range: Range) -> View {
+        self.0.rings.lock().view(range, unix_seconds(SystemTime::now()))
+    }
+
+    fn read(&self, elapsed: Duration, now: SystemTime) {
+        let values = Values::read(&self.0.metrics);
+        self.0.rings.lock().add(&values, elapsed, unix_seconds(now));
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_saved_is_there_after_a_restart_and_counts_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new().unwrap();
+        let first = History::open(dir.path(), metrics.clone());
+        metrics.received_bytes.inc_by(1000);
+        metrics.in_flight.set(3);
+        first.0.rings.lock().peak(3);
+        first.read(READING, SystemTime::now());
+        metrics.received_bytes.inc_by(24);
+        metrics.in_flight.set(0);
+        first.read(READING, SystemTime::now());
+        first.save().await;
+        let before = first.view(Range::Hour).totals;
+        assert_eq!((before.values.received_bytes, before.values.in_flight), (1024, 3));
+
+        // The next process begins to count at 0.
+        let fresh = Metrics::new().unwrap();
+        let second = History::open(dir.path(), fresh.clone());
+        assert_eq!(second.view(Range::Hour).totals, before);
+        fresh.received_bytes.inc_by(6);
+        second.read(READING, SystemTime::now());
+        for range in [Range::Hour, Range::Day, Range::Week] {
+            assert_eq!(second.view(range).totals.values.received_bytes, 1030, "{range:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_begun_anew_and_a_newer_one_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new().unwrap();
+        let path = dir.path().join("analytics/history.json");
+        let filled = History::open(dir.path(), metrics.clone());
+        filled.read(READING, SystemTime::now());
+        filled.save().await;
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let damaged = [
+            String::new(),
+            whole[..whole.len() / 2].to_owned(),
+            whole.replacen("\"hits\":[0", "\"hits\":[0,0", 1),
+            whole.replacen("\"version\":1", "\"version\":0", 1),
+        ];
+        for text in damaged {
+            assert_ne!(text, whole);
+            std::fs::write(&path, &text).unwrap();
+            let history = History::open(dir.path(), metrics.clone());
+            assert!(history.view(Range::Week).samples.at.is_empty(), "{text}");
+            history.save().await;
+            assert!(std::fs::read_to_string(&path).unwrap().contains("\"version\":1"));
+        }
+        let newer = whole.replacen("\"version\":1", "\"version\":2", 1);
+        std::fs::write(&path, &newer).unwrap();
+        History::open(dir.path(), metrics).save().await;
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), newer);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_reads_by_itself_and_asks_for_fresh_gauges() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new().unwrap();
+        let history = History::open(dir.path(), metrics.clone());
+        let gauges = metrics.clone();
+        let run = history.run(move || gauges.stored_objects.set(7));
+        tokio::select! {
+            never = run => match never {},
+            () = async {
+                while history.view(Range::Hour).samples.at.is_empty() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            } => {}
+        }
+        assert_eq!(history.view(Range::Hour).totals.values.stored_objects, 7);
+    }
+}
