@@ -33,6 +33,7 @@ use tower::ServiceExt as _;
 pub use answer::Answer;
 pub use overload::RAW_REFUSAL;
 
+use crate::analytics::Analytics;
 use crate::auth::Policy;
 use crate::auth::audit::Audit;
 use crate::cache::Cache;
@@ -61,6 +62,7 @@ pub struct Site(Arc<Shared>);
 struct Shared {
     protocols: Protocols,
     policy: Policy,
+    analytics: Analytics,
     audit: Audit,
     metrics: Metrics,
     labels: Labels,
@@ -71,10 +73,17 @@ struct Shared {
 impl Site {
     /// A site that serves `protocols` to those whom `policy` lets, and on its own pages the state of `cache` and `metrics`.
     #[must_use]
-    pub fn new(protocols: Protocols, cache: Cache, metrics: Metrics, policy: Policy) -> Self {
+    pub fn new(
+        protocols: Protocols,
+        cache: Cache,
+        metrics: Metrics,
+        policy: Policy,
+        analytics: Analytics,
+    ) -> Self {
         Self(Arc::new(Shared {
             protocols,
             policy,
+            analytics,
             audit: Audit::new(&metrics),
             labels: Labels::new(&metrics),
             admin: admin::router(cache, metrics.clone()),

@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] =
     &[&["server"], &["http"], &["auth"], &["protocol"], &["cache"], &["index"], &["blobs", "bucket"], LEAVES];
 
 /// Open to all, and using nothing but each other.
-const LEAVES: &[&str] = &["config", "key", "logging", "metrics", "object", "sigv4", "tls"];
+const LEAVES: &[&str] = &["analytics", "config", "key", "logging", "metrics", "object", "sigv4", "tls"];
 
 /// Where the program is put together: these may name everything, and nothing may name them.
 const COMPOSITION: &[&str] = &["app", "cli", "lib", "main"];
