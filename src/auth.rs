@@ -30,6 +30,7 @@ pub use refused::{Denied, Rejected};
 pub use reload::{Change, NotReplaced};
 pub use sigv4::{SignatureError, Signed};
 
+use crate::analytics::sessions::Label;
 use crate::config::{Config, Secret};
 use crate::key::Namespace;
 use crate::protocol::operation::{Access, Operation};
@@ -48,6 +49,15 @@ pub struct Policy {
     issuers: Arc<Issuers>,
     /// Where the key of the cache tokens is, whatever a reloaded configuration says of the directory.
     data_dir: Arc<Path>,
+}
+
+/// Who a request comes from, and the build that its credentials say it belongs to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Who.
+    pub principal: Principal,
+    /// The label of the build's session.
+    pub label: Option<Label>,
 }
 
 /// What a signature of S3 is checked with.
@@ -87,13 +97,14 @@ impl Policy {
         &self,
         headers: &HeaderMap,
         certificate: Option<&ClientCertificate>,
-    ) -> Result<Principal, Rejected> {
+    ) -> Result<Identity, Rejected> {
         let rules = self.rules.load();
-        match (Credentials::read(headers)?, certificate) {
-            (Some(credentials), _) => rules.token(&credentials, SystemTime::now()),
-            (None, Some(certificate)) => rules.certificate(certificate, SystemTime::now()),
-            (None, None) => rules.unsigned(),
-        }
+        let (principal, label) = match (Credentials::read(headers)?, certificate) {
+            (Some(credentials), _) => (rules.token(&credentials, SystemTime::now())?, credentials.label),
+            (None, Some(certificate)) => (rules.certificate(certificate, SystemTime::now())?, None),
+            (None, None) => (rules.unsigned()?, None),
+        };
+        Ok(Identity { principal, label })
     }
 
     /// Who a request without credentials comes from.
@@ -177,7 +188,7 @@ mod tests {
         if let Some(secret) = secret {
             headers.insert("authorization", format!("Bearer {secret}").parse().unwrap());
         }
-        policy.identify(&headers, None).map(|principal| principal.to_string())
+        policy.identify(&headers, None).map(|identity| identity.principal.to_string())
     }
 
     #[test]

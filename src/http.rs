@@ -16,6 +16,7 @@ mod cross_site;
 mod dispatch;
 mod labels;
 mod overload;
+mod page;
 mod panics;
 mod record;
 mod token;
@@ -33,6 +34,7 @@ use tower::ServiceExt as _;
 pub use answer::Answer;
 pub use overload::RAW_REFUSAL;
 
+use crate::analytics::Analytics;
 use crate::auth::Policy;
 use crate::auth::audit::Audit;
 use crate::cache::Cache;
@@ -61,6 +63,7 @@ pub struct Site(Arc<Shared>);
 struct Shared {
     protocols: Protocols,
     policy: Policy,
+    analytics: Analytics,
     audit: Audit,
     metrics: Metrics,
     labels: Labels,
@@ -71,10 +74,17 @@ struct Shared {
 impl Site {
     /// A site that serves `protocols` to those whom `policy` lets, and on its own pages the state of `cache` and `metrics`.
     #[must_use]
-    pub fn new(protocols: Protocols, cache: Cache, metrics: Metrics, policy: Policy) -> Self {
+    pub fn new(
+        protocols: Protocols,
+        cache: Cache,
+        metrics: Metrics,
+        policy: Policy,
+        analytics: Analytics,
+    ) -> Self {
         Self(Arc::new(Shared {
             protocols,
             policy,
+            analytics,
             audit: Audit::new(&metrics),
             labels: Labels::new(&metrics),
             admin: admin::router(cache, metrics.clone()),
@@ -118,6 +128,9 @@ impl Site {
             record.is_admin();
             if request.uri().path() == token::PATH {
                 return token::exchange(&self.0, request, caller.peer, record).await;
+            }
+            if let Some(answer) = page::answer(request.method(), request.uri().path(), request.headers()) {
+                return answer;
             }
             return self.0.admin.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         }

@@ -1,8 +1,8 @@
 //! The server's own history: what its main counters were over the last hour, day and week, across restarts.
 //!
 //! Three rings of samples, each made from the same readings: 5 s for an hour, 1 min for a day, 15 min for two weeks. At most
-//! 3,504 samples of 120 bytes, so 411 KiB of memory; their file is below 1 MiB, and there twice while it is replaced. Knows the
-//! metrics and a file; nothing of requests, and nothing of how it is shown.
+//! 3,504 samples of 120 bytes, so 411 KiB of memory; [`most_bytes`] on disk. Knows the metrics and a file; nothing of requests, and
+//! nothing of how it is shown.
 
 mod file;
 mod ring;
@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::file::HistoryFile;
+pub use self::file::most_bytes;
 use self::ring::Rings;
 pub use self::sample::Columns;
 use self::sample::{Sample, Values};
@@ -27,8 +28,6 @@ use crate::metrics::Metrics;
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two readings of all counters.
 const READING: Duration = Duration::from_secs(5);
-/// Between two writes of the file.
-const SAVING: Duration = Duration::from_secs(60);
 
 /// How far back a look at the history goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -93,21 +92,21 @@ struct Shared {
 }
 
 impl History {
-    /// The history that was saved below this data directory, or one that begins now. What cannot be read is begun anew with
-    /// a warning; what a newer larder wrote is left alone, and then nothing is saved.
+    /// The history that was saved in this directory, by a server of this capacity in bytes, or one that begins now. What
+    /// cannot be read is begun anew with a warning; what a newer larder wrote is left alone, and then nothing is saved.
     #[must_use]
-    pub fn open(data_dir: &Path, metrics: Metrics) -> Self {
-        let file = HistoryFile::below(data_dir);
+    pub fn open(directory: &Path, capacity: u64, metrics: Metrics) -> Self {
+        let file = HistoryFile::new(directory, capacity);
         let rings = file.load();
         Self(Arc::new(Shared { rings: Mutex::new(rings), file, metrics }))
     }
 
-    /// Reads the counters for ever and saves them now and then. `refresh` is called before each reading, for the gauges
+    /// Reads the counters for ever. `refresh` is called before each reading, for the gauges
     /// that are set only when somebody looks.
     pub async fn run(&self, refresh: impl Fn()) -> Infallible {
         let mut every = tokio::time::interval(LOOK);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut read_at, mut saved_at) = (Instant::now(), Instant::now());
+        let mut read_at = Instant::now();
         loop {
             every.tick().await;
             self.0.rings.lock().peak(self.0.metrics.in_flight.get());
@@ -116,25 +115,15 @@ impl History {
                 self.read(read_at.elapsed(), SystemTime::now());
                 read_at = Instant::now();
             }
-            if saved_at.elapsed() >= SAVING {
-                self.save().await;
-                saved_at = Instant::now();
-            }
         }
     }
 
-    /// Saves it; called at the end, and by [`History::run`] each minute. A failure is a warning: it costs history only.
-    pub async fn save(&self) {
-        let shared = Arc::clone(&self.0);
-        let saved = tokio::task::spawn_blocking(move || {
-            // A copy, so that nobody who looks waits for the disk.
-            let rings = shared.rings.lock().clone();
-            shared.file.save(&rings)
-        });
-        match saved.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the history could not be saved"),
-            Err(error) => tracing::warn!(%error, "saving the history ended early"),
+    /// Saves it. Blocks on the disk. A failure is a warning: it costs history only.
+    pub(super) fn save(&self) {
+        // A copy, so that nobody who looks waits for the disk.
+        let rings = self.0.rings.lock().clone();
+        if let Err(error) = self.0.file.save(&rings) {
+            tracing::warn!(%error, "the history could not be saved");
         }
     }
 
@@ -158,11 +147,11 @@ fn unix_seconds(time: SystemTime) -> u64 {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn what_was_saved_is_there_after_a_restart_and_counts_once() {
+    #[test]
+    fn what_was_saved_is_there_after_a_restart_and_counts_once() {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Metrics::new().unwrap();
-        let first = History::open(dir.path(), metrics.clone());
+        let first = History::open(dir.path(), 1 << 30, metrics.clone());
         metrics.received_bytes.inc_by(1000);
         metrics.in_flight.set(3);
         first.0.rings.lock().peak(3);
@@ -170,13 +159,13 @@ mod tests {
         metrics.received_bytes.inc_by(24);
         metrics.in_flight.set(0);
         first.read(READING, SystemTime::now());
-        first.save().await;
+        first.save();
         let before = first.view(Range::Hour).totals;
         assert_eq!((before.values.received_bytes, before.values.in_flight), (1024, 3));
 
         // The next process begins to count at 0.
         let fresh = Metrics::new().unwrap();
-        let second = History::open(dir.path(), fresh.clone());
+        let second = History::open(dir.path(), 1 << 30, fresh.clone());
         assert_eq!(second.view(Range::Hour).totals, before);
         fresh.received_bytes.inc_by(6);
         second.read(READING, SystemTime::now());
@@ -185,14 +174,14 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_file_that_cannot_be_read_is_begun_anew_and_a_newer_one_is_left_alone() {
+    #[test]
+    fn a_file_that_cannot_be_read_is_begun_anew_and_a_newer_one_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Metrics::new().unwrap();
-        let path = dir.path().join("analytics/history.json");
-        let filled = History::open(dir.path(), metrics.clone());
+        let path = dir.path().join("history.json");
+        let filled = History::open(dir.path(), 1 << 30, metrics.clone());
         filled.read(READING, SystemTime::now());
-        filled.save().await;
+        filled.save();
         let whole = std::fs::read_to_string(&path).unwrap();
         let damaged = [
             String::new(),
@@ -203,22 +192,41 @@ mod tests {
         for text in damaged {
             assert_ne!(text, whole);
             std::fs::write(&path, &text).unwrap();
-            let history = History::open(dir.path(), metrics.clone());
+            let history = History::open(dir.path(), 1 << 30, metrics.clone());
             assert!(history.view(Range::Week).samples.at.is_empty(), "{text}");
-            history.save().await;
+            history.save();
             assert!(std::fs::read_to_string(&path).unwrap().contains("\"version\":1"));
         }
         let newer = whole.replacen("\"version\":1", "\"version\":2", 1);
         std::fs::write(&path, &newer).unwrap();
-        History::open(dir.path(), metrics).save().await;
+        History::open(dir.path(), 1 << 30, metrics).save();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), newer);
+    }
+
+    #[test]
+    fn a_small_cache_has_a_small_file_with_the_newest_samples() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new().unwrap();
+        let capacity = 16 << 20;
+        let history = History::open(dir.path(), capacity, metrics.clone());
+        let now = unix_seconds(SystemTime::now());
+        for i in 0..3000 {
+            metrics.received_bytes.inc_by(123_456_789);
+            let values = Values::read(&metrics);
+            history.0.rings.lock().add(&values, Duration::from_secs(900), now - (2999 - i) * 900);
+        }
+        history.save();
+        assert!(std::fs::metadata(dir.path().join("history.json")).unwrap().len() <= most_bytes(capacity));
+        let again = History::open(dir.path(), capacity, metrics).view(Range::Week).samples;
+        let before = history.view(Range::Week).samples;
+        assert!(again.at.len() > 100 && before.at.ends_with(&again.at), "{:?}", again.at.len());
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_reads_by_itself_and_asks_for_fresh_gauges() {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Metrics::new().unwrap();
-        let history = History::open(dir.path(), metrics.clone());
+        let history = History::open(dir.path(), 1 << 30, metrics.clone());
         let gauges = metrics.clone();
         let run = history.run(move || gauges.stored_objects.set(7));
         tokio::select! {

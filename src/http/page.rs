@@ -3,6 +3,7 @@
 //! Owns that they are part of the program, how browsers keep them and what they may do. The page shows what `/-/api/` says and
 //! nothing else, so this knows neither the cache nor who may look: that is asked before.
 
+use std::hash::Hasher as _;
 use std::sync::LazyLock;
 
 use axum::body::{Body, Bytes};
@@ -58,13 +59,13 @@ static TAG: LazyLock<String> = LazyLock::new(|| {
 /// objects, the browser runs no code of it.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// True for the paths that [`answer`] answers.
-pub(super) fn owns(path: &str) -> bool {
-    matches!(path, "/-" | PATH) || path.starts_with(ASSETS)
-}
-
-/// Answers a request for the page or one of its files. `None`: there is no such file.
+/// Answers a request for the page or one of its files. `None`: the path is none of theirs.
 pub(super) fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+    let name = match path {
+        "/-" | PATH => "",
+        other => other.strip_prefix(ASSETS).filter(|name| !name.is_empty())?,
+    };
+    let file = FILES.iter().find(|file| file.name == name)?;
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Some(bare(StatusCode::METHOD_NOT_ALLOWED, header::ALLOW, "GET, HEAD"));
     }
@@ -72,8 +73,6 @@ pub(super) fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Option
         // Relative, so that it holds behind whatever stands in front of the server.
         return Some(bare(StatusCode::PERMANENT_REDIRECT, header::LOCATION, "-/"));
     }
-    let name = if path == PATH { "" } else { path.strip_prefix(ASSETS).filter(|name| !name.is_empty())? };
-    let file = FILES.iter().find(|file| file.name == name)?;
     let known = headers.get_all(header::IF_NONE_MATCH).iter().any(|value| value.as_bytes() == TAG.as_bytes());
     let (status, body) = if known {
         (StatusCode::NOT_MODIFIED, Body::empty())
@@ -124,7 +123,6 @@ mod tests {
             let import = format!("from \"./{}\"", file.name);
             let imported = FILES.iter().any(|other| other.name.ends_with(".js") && text(other.name).contains(&import));
             assert!(in_html || imported, "nothing asks for {}", file.name);
-            assert!(owns(&format!("{ASSETS}{}", file.name)));
         }
         let named = FILES.iter().flat_map(|file| {
             let parts = text(file.name).split(['"', '\'']).collect::<Vec<_>>();

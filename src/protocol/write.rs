@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_RANGE, HeaderMap};
 
+use crate::analytics::Account;
 use crate::cache::{PutOptions, Stored};
 use crate::key::ObjectName;
 use crate::object::Precondition;
@@ -35,6 +36,7 @@ impl Source for Incoming {
 
 pub(super) async fn put(
     context: &Context,
+    account: &Account,
     name: ObjectName,
     headers: &HeaderMap,
     source: &mut impl Source,
@@ -45,7 +47,9 @@ pub(super) async fn put(
     }
     let precondition = precondition(context, &name, headers).await?;
     let limit = context.namespaces.max_object_size(&name.namespace);
-    store(context, name, precondition, limit, source).await
+    let stored = store(context, name.clone(), precondition, limit, source).await?;
+    context.analytics.stored(account, &name, stored.info.length, 0);
+    Ok(stored)
 }
 
 /// Takes all of `source`, of at most `limit` bytes, into the object `name`.

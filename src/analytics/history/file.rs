@@ -1,6 +1,6 @@
-//! The history's file, `analytics/history.json` in the data directory: read at the start, replaced as a whole.
+//! The file that the history outlives the process in: `history.json`, read at the start, replaced as a whole.
 //!
-//! Owns its versions. Knows nothing of what the samples mean.
+//! Owns its version and its bound. Knows nothing of what the samples mean.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,9 +16,21 @@ use super::sample::Columns;
 /// What this build writes, and the newest that it reads. A new column needs no new version.
 const VERSION: u32 = 1;
 
+/// Most bytes of the file.
+const MOST_BYTES: u64 = 1 << 20;
+/// A cache that is small has a small file: no more than this part of its capacity.
+const CAPACITY_PART: u64 = 256;
+
+/// Most bytes that the file has in a server of this capacity. While it is replaced there are two.
+#[must_use]
+pub fn most_bytes(capacity: u64) -> u64 {
+    MOST_BYTES.min(capacity / CAPACITY_PART)
+}
+
 /// Where a history is saved.
 pub(super) struct HistoryFile {
     path: PathBuf,
+    most_bytes: u64,
     /// A newer larder wrote it, so it is left alone.
     is_newer: AtomicBool,
     /// One writer at a time: they share the name of the file that is not yet in place.
@@ -57,9 +69,14 @@ enum Unusable {
 }
 
 impl HistoryFile {
-    pub(super) fn below(data_dir: &Path) -> Self {
-        let path = data_dir.join("analytics/history.json");
-        Self { path, is_newer: AtomicBool::new(false), writing: Mutex::new(()) }
+    pub(super) fn new(directory: &Path, capacity: u64) -> Self {
+        let path = directory.join("history.json");
+        Self {
+            path,
+            most_bytes: most_bytes(capacity),
+            is_newer: AtomicBool::new(false),
+            writing: Mutex::new(()),
+        }
     }
 
     /// What was saved; empty rings where there is nothing or nothing that can be used, which is told in a warning.
@@ -105,10 +122,7 @@ impl HistoryFile {
         if self.is_newer.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let of = |ring: &Ring| SavedRing { step_seconds: ring.step(), samples: ring.columns() };
-        let saved =
-            Saved { version: VERSION, rings: [&rings.fine, &rings.middle, &rings.coarse].map(of).into() };
-        let bytes = serde_json::to_vec(&saved)?;
+        let Some(bytes) = self.written(rings)? else { return Ok(()) };
         let _one = self.writing.lock();
         if let Some(directory) = self.path.parent() {
             std::fs::create_dir_all(directory)?;
@@ -118,5 +132,19 @@ impl HistoryFile {
         file.write_all(&bytes)?;
         file.sync_all()?;
         std::fs::rename(&new, &self.path)
+    }
+
+    /// The file's content: all of it, or as much of its newest as fits. `None` where nothing does.
+    fn written(&self, rings: &Rings) -> serde_json::Result<Option<Vec<u8>>> {
+        for halvings in 0..16 {
+            let of = |ring: &Ring| SavedRing { step_seconds: ring.step(), samples: ring.newest(halvings) };
+            let saved =
+                Saved { version: VERSION, rings: [&rings.fine, &rings.middle, &rings.coarse].map(of).into() };
+            let bytes = serde_json::to_vec(&saved)?;
+            if bytes.len() as u64 <= self.most_bytes {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
     }
 }

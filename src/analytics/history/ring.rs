@@ -52,9 +52,10 @@ impl Ring {
         self.step
     }
 
-    /// All of it by column.
-    pub(super) fn columns(&self) -> Columns {
-        Columns::of(self.samples.iter())
+    /// Its newest samples by column: all, or after so many halvings of what the ring can hold.
+    pub(super) fn newest(&self, halvings: u32) -> Columns {
+        let count = self.most >> halvings;
+        Columns::of(self.samples.iter().skip(self.samples.len().saturating_sub(count)))
     }
 
     /// Takes in what was saved. False when that is not what a ring of this width can hold; then nothing is taken in.
@@ -106,7 +107,7 @@ impl Rings {
         self.before = *values;
         // Dated by the middle of its time, so that a tick that comes a moment late does not leave a sample empty.
         let at = now.saturating_sub(elapsed.as_secs() / 2);
-        let sample = Sample { at, seconds: elapsed.as_secs_f64(), values: came };
+        let sample = Sample { at, seconds: elapsed.as_millis() as f64 / 1e3, values: came };
         for ring in [&mut self.fine, &mut self.middle, &mut self.coarse] {
             ring.add(&sample);
         }
@@ -187,7 +188,7 @@ mod tests {
             (&mut next.middle, &rings.middle),
             (&mut next.coarse, &rings.coarse),
         ] {
-            assert!(ring.fill(&saved.columns()));
+            assert!(ring.fill(&saved.newest(0)));
         }
         next.add(&hits(4), FIVE, T + 605);
         let hour = next.view(Range::Hour, T + 610).samples;

@@ -139,10 +139,10 @@ impl Values {
         Self {
             hits: total(&metrics.hits),
             misses: total(&metrics.misses),
-            hit_bytes: 0,
+            hit_bytes: total(&metrics.hit_bytes),
             sent_bytes: metrics.sent_bytes.get(),
             received_bytes: metrics.received_bytes.get(),
-            time_saved_ms: 0,
+            time_saved_ms: scaled(sum_of(&metrics.time_saved), 1e3),
             gets,
             get_micros: scaled(get_seconds, 1e6),
             evictions: total(&metrics.evictions),
@@ -155,10 +155,15 @@ impl Values {
 }
 
 /// A counter over all of its labels.
-fn total(counter: &impl Collector) -> u64 {
+fn sum_of(counter: &impl Collector) -> f64 {
     let families = counter.collect();
     let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
-    scaled(metrics.map(|metric| metric.get_counter().get_value()).sum(), 1.0)
+    metrics.map(|metric| metric.get_counter().get_value()).sum()
+}
+
+/// A counter of whole things over all of its labels.
+fn total(counter: &impl Collector) -> u64 {
+    scaled(sum_of(counter), 1.0)
 }
 
 /// GETs of every protocol, and their seconds. The server's own pages are nobody's build.
@@ -166,7 +171,7 @@ fn gets(metrics: &Metrics) -> (u64, f64) {
     let families = metrics.request_seconds.collect();
     let of_get = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric).filter(|metric| {
         let is = |name: &str, value: &str| {
-            metric.get_label().iter().any(|label| label.get_name() == name && label.get_value() == value)
+            metric.get_label().iter().any(|label| label.name() == name && label.value() == value)
         };
         is("method", "GET") && !is("protocol", "admin")
     });
