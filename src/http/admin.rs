@@ -56,8 +56,10 @@ async fn render(State(pages): State<Pages>) -> Response<Body> {
 }
 
 async fn unknown(uri: Uri) -> Response<Body> {
-    let text =
-        format!("there is no page {}; there are /-/, /-/healthy, /-/ready, /-/token and /metrics", uri.path());
+    let text = format!(
+        "there is no page {}; there are /-/, /-/healthy, /-/ready, /-/token and /metrics",
+        uri.path()
+    );
     Refusal::new(ErrorCode::NotFound, text).into_response()
 }
 

@@ -121,7 +121,8 @@ mod tests {
         for file in &FILES[1..] {
             let in_html = html.contains(&format!("\"assets/{}\"", file.name));
             let import = format!("from \"./{}\"", file.name);
-            let imported = FILES.iter().any(|other| other.name.ends_with(".js") && text(other.name).contains(&import));
+            let imported =
+                FILES.iter().any(|other| other.name.ends_with(".js") && text(other.name).contains(&import));
             assert!(in_html || imported, "nothing asks for {}", file.name);
         }
         let named = FILES.iter().flat_map(|file| {
@@ -137,7 +138,16 @@ mod tests {
     fn nothing_comes_from_elsewhere_and_nothing_is_made_of_html() {
         for file in FILES.iter().filter(|file| !file.name.starts_with("uplot")) {
             let text = std::str::from_utf8(file.bytes).unwrap().replace("http://www.w3.org/2000/svg", "");
-            for bad in ["http://", "https://", "innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", " style=\"", " onclick"] {
+            for bad in [
+                "http://",
+                "https://",
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "eval(",
+                " style=\"",
+                " onclick",
+            ] {
                 // What a line to copy is compared with.
                 let text = text.replace("startsWith(\"https://\")", "");
                 assert!(!text.contains(bad), "{} has {bad}", file.name);
@@ -150,10 +160,14 @@ mod tests {
         let first = get(PATH).unwrap();
         let tag = first.headers()[header::ETAG].clone();
         assert_eq!(first.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
-        let again = answer(&Method::GET, PATH, &HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)])).unwrap();
+        let again =
+            answer(&Method::GET, PATH, &HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)])).unwrap();
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(get("/-").unwrap().headers()[header::LOCATION], "-/");
-        assert_eq!(answer(&Method::POST, PATH, &HeaderMap::new()).unwrap().status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(
+            answer(&Method::POST, PATH, &HeaderMap::new()).unwrap().status(),
+            StatusCode::METHOD_NOT_ALLOWED
+        );
         for path in ["/-/assets/", "/-/assets/none", "/-/assets/../page.html"] {
             assert!(get(path).is_none(), "{path}");
         }

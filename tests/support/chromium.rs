@@ -130,10 +130,10 @@ impl Chromium {
 
     /// Writes the whole page, as it is shown, to a PNG.
     pub fn screenshot(&mut self, file: &Path) {
-        let size = self.value("[document.documentElement.clientWidth, document.documentElement.scrollHeight]");
+        let size =
+            self.value("[document.documentElement.clientWidth, document.documentElement.scrollHeight]");
         let clip = json!({"x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1});
-        let shot =
-            self.call("Page.captureScreenshot", &json!({"captureBeyondViewport": true, "clip": clip}));
+        let shot = self.call("Page.captureScreenshot", &json!({"captureBeyondViewport": true, "clip": clip}));
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()).unwrap();
     }
@@ -185,7 +185,10 @@ impl Chromium {
                 let answer =
                     json!({"response": "ProvideCredentials", "username": user, "password": password});
                 let id = &parameters["requestId"];
-                self.send("Fetch.continueWithAuth", &json!({"requestId": id, "authChallengeResponse": answer}));
+                self.send(
+                    "Fetch.continueWithAuth",
+                    &json!({"requestId": id, "authChallengeResponse": answer}),
+                );
             }
             _ => {}
         }
