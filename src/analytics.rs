@@ -150,8 +150,9 @@ fn is_counted(name: &ObjectName) -> bool {
     !name.key.is_probe() && !name.namespace.is_uploads()
 }
 
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
+/// Milliseconds since 1970, as sessions have their times.
+#[must_use]
+pub fn now_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     in_ms(now)
 }

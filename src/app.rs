@@ -66,12 +66,13 @@ async fn expire_uploads(protocols: &Protocols) -> Infallible {
     }
 }
 
-/// Writes what was learnt to disk each minute, for ever.
-async fn save(analytics: &Analytics) -> Infallible {
+/// Has what was learnt written to disk and remembered, each minute for ever.
+async fn each_minute(analytics: &Analytics, site: &Site) -> Infallible {
     let mut every = tokio::time::interval(Duration::from_secs(60));
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         every.tick().await;
+        site.remember();
         let analytics = analytics.clone();
         let _ = tokio::task::spawn_blocking(move || analytics.save()).await;
     }
@@ -91,8 +92,14 @@ impl App {
         let analytics = Analytics::open(config, &metrics);
         let protocols = Protocols::new(cache.clone(), config, metrics.clone(), analytics.clone());
         let policy = Policy::new(config)?;
-        let site =
-            Site::new(protocols.clone(), cache.clone(), metrics.clone(), policy.clone(), analytics.clone());
+        let site = Site::new(
+            protocols.clone(),
+            cache.clone(),
+            metrics.clone(),
+            policy.clone(),
+            analytics.clone(),
+            config,
+        );
         let limits = Limits {
             max_connections: config.max_connections,
             header_timeout: config.header_timeout,
@@ -140,7 +147,7 @@ impl App {
         tokio::select! {
             () = self.server.serve(listener, shutdown) => {}
             never = expire_uploads(&self.protocols) => match never {},
-            never = save(&self.analytics) => match never {},
+            never = each_minute(&self.analytics, &self.site) => match never {},
             never = self.analytics.history().run(|| self.cache.update_gauges()) => match never {},
         }
         let analytics = self.analytics.clone();

@@ -26,7 +26,7 @@ use http::HeaderMap;
 pub use cache_token::{CacheToken, TokenKeyError};
 pub use oidc::{ExchangeError, Exchanged};
 pub use principal::{Job, Principal};
-pub use refused::{Denied, Rejected};
+pub use refused::{Denied, NotAdmin, Rejected};
 pub use reload::{Change, NotReplaced};
 pub use sigv4::{SignatureError, Signed};
 
@@ -135,6 +135,15 @@ impl Policy {
         access: Access,
     ) -> Result<(), Denied> {
         principal.may(namespace, access)
+    }
+
+    /// Whether `principal` may look after the server: it has the right `admin`, in whatever namespaces; or there are neither tokens
+    /// nor issuers who could give it to anybody, and it got in.
+    ///
+    /// # Errors
+    /// [`NotAdmin`].
+    pub fn authorize_admin(&self, principal: &Principal) -> Result<(), NotAdmin> {
+        if self.rules.load().gives_rights() { principal.is_admin() } else { Ok(()) }
     }
 
     /// What a listing of the whole server shows to `principal`: the namespaces that it may read.

@@ -6,12 +6,13 @@
 //! 1. `record`: in-flight gauge, metrics, the one log line. Outermost, so that it sees the answers of all others.
 //! 2. `panics`: a panic becomes a 500 and a log line. Outside of all that could panic.
 //! 3. `overload`: a surplus connection gets its 503. Before anything that costs.
-//! 4. `admin` and `token` for the server's own pages, else `dispatch`: typed operation, rights, protocols.
+//! 4. `admin`, `token`, `api` and `page` for the server's own pages, else `dispatch`: typed operation, rights, protocols.
 //!
 //! It knows nothing of sockets and time-outs (`server`) and nothing of what the protocols mean by a path.
 
 mod admin;
 mod answer;
+mod api;
 mod cross_site;
 mod dispatch;
 mod labels;
@@ -38,10 +39,12 @@ use crate::analytics::Analytics;
 use crate::auth::Policy;
 use crate::auth::audit::Audit;
 use crate::cache::Cache;
+use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::protocol::Protocols;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::tls::ClientCertificate;
+use api::Facts;
 use labels::Labels;
 use record::Record;
 
@@ -68,6 +71,8 @@ struct Shared {
     metrics: Metrics,
     labels: Labels,
     admin: Router,
+    cache: Cache,
+    facts: Facts,
     last_id: AtomicU64,
 }
 
@@ -80,6 +85,7 @@ impl Site {
         metrics: Metrics,
         policy: Policy,
         analytics: Analytics,
+        config: &Config,
     ) -> Self {
         Self(Arc::new(Shared {
             protocols,
@@ -87,10 +93,17 @@ impl Site {
             analytics,
             audit: Audit::new(&metrics),
             labels: Labels::new(&metrics),
-            admin: admin::router(cache, metrics.clone()),
+            admin: admin::router(cache.clone(), metrics.clone()),
+            facts: Facts::new(config),
+            cache,
             metrics,
             last_id: AtomicU64::new(0),
         }))
+    }
+
+    /// Remembers what was counted so far; to be called each minute.
+    pub fn remember(&self) {
+        self.0.facts.remember(&self.0.metrics);
     }
 
     /// Answers one request. Never fails: whatever goes wrong is an answer.
@@ -118,8 +131,10 @@ impl Site {
 
     async fn route(&self, request: Request<Body>, caller: &Caller, record: &mut Record) -> Response<Body> {
         let own_page = admin::owns(request.uri().path()) && !self.0.protocols.is_to_bucket_host(&request);
-        // Of the server's own pages this one costs.
-        let always_answers = own_page && request.uri().path() != token::PATH;
+        // Of the server's own pages these cost.
+        let path = request.uri().path();
+        let costs = path == token::PATH || api::owns(path) || page::owns(path);
+        let always_answers = own_page && !costs;
         if caller.surplus && !always_answers && !overload::is_exempt(&request) {
             self.0.labels.refused_connections.inc();
             return self.0.protocols.refuse(overload::refusal(), record.id(), request);
@@ -129,8 +144,11 @@ impl Site {
             if request.uri().path() == token::PATH {
                 return token::exchange(&self.0, request, caller.peer, record).await;
             }
-            if let Some(answer) = page::answer(request.method(), request.uri().path(), request.headers()) {
-                return answer;
+            if api::owns(request.uri().path()) {
+                return api::answer(&self.0, request, caller, record).await;
+            }
+            if page::owns(request.uri().path()) {
+                return page::answer(&self.0, request, caller, record).await;
             }
             return self.0.admin.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         }

@@ -152,10 +152,11 @@ impl From<Refusal> for Refused {
 }
 
 /// RFC 9110, 15.5.2: a 401 says how to log in. No cache client answers, but a person with curl or a browser does.
-fn unauthorized(rejected: &Rejected) -> Refusal {
+pub(super) fn unauthorized(rejected: &Rejected) -> Refusal {
     let code = match rejected {
         Rejected::Signature(error) => return Refusal::new(signature_code(error), error.to_string()),
         Rejected::Missing
+        | Rejected::NotLoggedIn
         | Rejected::Repeated
         | Rejected::Scheme
         | Rejected::Malformed(_)

@@ -1,13 +1,17 @@
 //! The page at `/-/`, for people with a browser, and the files it is made of.
 //!
 //! Owns that they are part of the program, how browsers keep them and what they may do. The page shows what `/-/api/` says and
-//! nothing else, so this knows neither the cache nor who may look: that is asked before.
+//! nothing else, so this does not know the cache; who may look is whoever may ask that.
 
 use std::hash::Hasher as _;
 use std::sync::LazyLock;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+
+use super::record::Record;
+use super::{Caller, Shared, api};
+use crate::protocol::error::{ErrorCode, Refusal};
 
 /// Where the page is.
 const PATH: &str = "/-/";
@@ -59,13 +63,35 @@ static TAG: LazyLock<String> = LazyLock::new(|| {
 /// objects, the browser runs no code of it.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Answers a request for the page or one of its files. `None`: the path is none of theirs.
-pub(super) fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
+/// True for the paths that are answered here.
+pub(super) fn owns(path: &str) -> bool {
+    matches!(path, "/-" | PATH) || path.starts_with(ASSETS)
+}
+
+/// Answers one of them, to those who may look.
+pub(super) async fn answer(
+    shared: &Shared,
+    request: Request<Body>,
+    caller: &Caller,
+    record: &mut Record,
+) -> Response<Body> {
+    // Nothing here takes a body.
+    let (request, _) = request.into_parts();
+    match api::admit(shared, &request, caller, record).await {
+        Ok(()) => file(&request.method, request.uri.path(), &request.headers).unwrap_or_else(|| {
+            Refusal::new(ErrorCode::NotFound, "the page has no such file").into_response()
+        }),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// The page or one of its files. `None`: there is none of this path.
+fn file(method: &Method, path: &str, headers: &HeaderMap) -> Option<Response<Body>> {
     let name = match path {
         "/-" | PATH => "",
         other => other.strip_prefix(ASSETS).filter(|name| !name.is_empty())?,
     };
-    let file = FILES.iter().find(|file| file.name == name)?;
+    let asset = FILES.iter().find(|asset| asset.name == name)?;
     if !matches!(*method, Method::GET | Method::HEAD) {
         return Some(bare(StatusCode::METHOD_NOT_ALLOWED, header::ALLOW, "GET, HEAD"));
     }
@@ -77,12 +103,12 @@ pub(super) fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Option
     let (status, body) = if known {
         (StatusCode::NOT_MODIFIED, Body::empty())
     } else {
-        (StatusCode::OK, Body::from(Bytes::from_static(file.bytes)))
+        (StatusCode::OK, Body::from(Bytes::from_static(asset.bytes)))
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let fields = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(file.kind)),
+        (header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -108,7 +134,7 @@ mod tests {
     use super::*;
 
     fn get(path: &str) -> Option<Response<Body>> {
-        answer(&Method::GET, path, &HeaderMap::new())
+        file(&Method::GET, path, &HeaderMap::new())
     }
 
     #[test]
@@ -165,9 +191,15 @@ mod tests {
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(get("/-").unwrap().headers()[header::LOCATION], "-/");
         assert_eq!(
-            answer(&Method::POST, PATH, &HeaderMap::new()).unwrap().status(),
+            file(&Method::POST, PATH, &HeaderMap::new()).unwrap().status(),
             StatusCode::METHOD_NOT_ALLOWED
         );
+        for own in ["/-", PATH, "/-/assets/page.js", "/-/assets/none"] {
+            assert!(owns(own), "{own}");
+        }
+        for other in ["/-/api/summary", "/-/healthy", "/-/x", "/"] {
+            assert!(!owns(other), "{other}");
+        }
         for path in ["/-/assets/", "/-/assets/none", "/-/assets/../page.html"] {
             assert!(get(path).is_none(), "{path}");
         }

@@ -51,7 +51,7 @@ pub struct SessionSummary {
     pub stored: u64,
     /// Bytes of bodies stored.
     pub stored_bytes: u64,
-    /// Bytes of bodies sent.
+    /// Bytes of answers' bodies sent.
     pub sent_bytes: u64,
     /// Seconds from the heads of all requests to the ends of their answers, added up. Requests at the same time count each.
     pub cache_seconds: f64,
