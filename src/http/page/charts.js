@@ -86,7 +86,7 @@ export class Chart {
           y: { range: (_, low, high) => options.range(high ?? 0) },
         },
         axes: [
-          { ...axis, grid: { show: false }, size: 24, gap: 6, space: 64, ...options.x },
+          { ...axis, grid: { show: false }, size: 28, gap: 9, space: 64, ...options.x },
           { ...axis, grid, size: 62, gap: 6, space: 36, incrs: options.steps, values: (_, ticks) => ticks.map(options.tick) },
         ],
         series: [{}, ...options.lines.map(series)],

@@ -31,7 +31,7 @@ async function look() {
     const isDue = state.history?.range !== range || Date.now() - state.historyAt >= HISTORY_PAUSE[range] - 500;
     const [summary, sessions, history] = await Promise.all([
       ask("summary"),
-      ask("sessions?limit=25"),
+      ask("sessions?limit=12"),
       isDue ? ask(`history?range=${range}`) : state.history,
     ]);
     if (isDue) Object.assign(state, { history, historyAt: Date.now() });

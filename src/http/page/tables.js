@@ -48,7 +48,7 @@ function sessionRows({ sessions, now_ms }) {
 
 function list(title, items, name, value) {
   const lines = items.map((item) => make("li", {}, make("code", {}, name(item)), make("span", {}, value(item))));
-  return make("div", {}, make("h3", {}, title), lines.length ? make("ol", {}, lines) : make("p", { class: "quiet" }, "None"));
+  return make("div", {}, make("h3", {}, title), lines.length ? make("ol", {}, lines) : make("p", { class: "quiet" }, "None known"));
 }
 
 function details(session) {
@@ -65,7 +65,7 @@ function details(session) {
       make(
         "div",
         { class: "details" },
-        list("Slowest misses", session.slowest_misses ?? [], (miss) => miss.name, (miss) => (miss.cost_ms ? duration(miss.cost_ms / 1000) : "–")),
+        list("Slowest misses", (session.slowest_misses ?? []).filter((miss) => miss.cost_ms > 0), (miss) => miss.name, (miss) => duration(miss.cost_ms / 1000)),
         list("Largest misses", session.largest_misses ?? [], (miss) => miss.name, (miss) => bytes(miss.bytes)),
         make("div", {}, make("h3", {}, "All of it"), make("ul", {}, facts.map(([name, value]) => make("li", {}, make("span", {}, name), make("span", {}, value))))),
         list("Clients", session.clients ?? [], (client) => client.client, (client) => count(client.requests)),
