@@ -26,8 +26,8 @@ use crate::metrics::Metrics;
 
 /// Between two looks at the requests in flight, whose peak is kept.
 const LOOK: Duration = Duration::from_secs(1);
-/// Between two readings of all counters.
-const READING: Duration = Duration::from_secs(5);
+/// Every so many of them, all counters are read.
+const LOOKS_OF_A_READING: u64 = 5;
 
 /// How far back a look at the history goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -86,9 +86,14 @@ pub struct View {
 pub struct History(Arc<Shared>);
 
 struct Shared {
-    rings: Mutex<Rings>,
+    book: Mutex<Book>,
     file: HistoryFile,
     metrics: Metrics,
+}
+
+struct Book {
+    rings: Rings,
+    read_at: Instant,
 }
 
 impl History {
@@ -98,7 +103,8 @@ impl History {
     pub fn open(directory: &Path, capacity: u64, metrics: Metrics) -> Self {
         let file = HistoryFile::new(directory, capacity);
         let rings = file.load();
-        Self(Arc::new(Shared { rings: Mutex::new(rings), file, metrics }))
+        let book = Mutex::new(Book { rings, read_at: Instant::now() });
+        Self(Arc::new(Shared { book, file, metrics }))
     }
 
     /// Reads the counters for ever. `refresh` is called before each reading, for the gauges
@@ -106,22 +112,23 @@ impl History {
     pub async fn run(&self, refresh: impl Fn()) -> Infallible {
         let mut every = tokio::time::interval(LOOK);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut read_at = Instant::now();
+        let mut looks = 0;
         loop {
             every.tick().await;
-            self.0.rings.lock().peak(self.0.metrics.in_flight.get());
-            if read_at.elapsed() >= READING {
+            self.0.book.lock().rings.peak(self.0.metrics.in_flight.get());
+            looks += 1;
+            if looks % LOOKS_OF_A_READING == 0 {
                 refresh();
-                self.read(read_at.elapsed(), SystemTime::now());
-                read_at = Instant::now();
+                self.read();
             }
         }
     }
 
-    /// Saves it. Blocks on the disk. A failure is a warning: it costs history only.
+    /// Saves it, up to now. Blocks on the disk. A failure is a warning: it costs history only.
     pub(super) fn save(&self) {
+        self.read();
         // A copy, so that nobody who looks waits for the disk.
-        let rings = self.0.rings.lock().clone();
+        let rings = self.0.book.lock().rings.clone();
         if let Err(error) = self.0.file.save(&rings) {
             tracing::warn!(%error, "the history could not be saved");
         }
@@ -130,12 +137,16 @@ impl History {
     /// The last hour, day or week, up to now.
     #[must_use]
     pub fn view(&self, range: Range) -> View {
-        self.0.rings.lock().view(range, unix_seconds(SystemTime::now()))
+        self.0.book.lock().rings.view(range, unix_seconds(SystemTime::now()))
     }
 
-    fn read(&self, elapsed: Duration, now: SystemTime) {
+    fn read(&self) {
+        let mut book = self.0.book.lock();
+        // Under the lock, so that of two readings the one taken in later is the later one.
         let values = Values::read(&self.0.metrics);
-        self.0.rings.lock().add(&values, elapsed, unix_seconds(now));
+        let elapsed = book.read_at.elapsed();
+        book.read_at += elapsed;
+        book.rings.add(&values, elapsed, unix_seconds(SystemTime::now()));
     }
 }
 
@@ -154,11 +165,11 @@ mod tests {
         let first = History::open(dir.path(), 1 << 30, metrics.clone());
         metrics.received_bytes.inc_by(1000);
         metrics.in_flight.set(3);
-        first.0.rings.lock().peak(3);
-        first.read(READING, SystemTime::now());
+        first.0.book.lock().rings.peak(3);
+        first.read();
         metrics.received_bytes.inc_by(24);
         metrics.in_flight.set(0);
-        first.read(READING, SystemTime::now());
+        // What came since the last reading is in it too.
         first.save();
         let before = first.view(Range::Hour).totals;
         assert_eq!((before.values.received_bytes, before.values.in_flight), (1024, 3));
@@ -168,7 +179,7 @@ mod tests {
         let second = History::open(dir.path(), 1 << 30, fresh.clone());
         assert_eq!(second.view(Range::Hour).totals, before);
         fresh.received_bytes.inc_by(6);
-        second.read(READING, SystemTime::now());
+        second.read();
         for range in [Range::Hour, Range::Day, Range::Week] {
             assert_eq!(second.view(range).totals.values.received_bytes, 1030, "{range:?}");
         }
@@ -180,7 +191,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         let path = dir.path().join("history.json");
         let filled = History::open(dir.path(), 1 << 30, metrics.clone());
-        filled.read(READING, SystemTime::now());
+        filled.read();
         filled.save();
         let whole = std::fs::read_to_string(&path).unwrap();
         let damaged = [
@@ -213,7 +224,7 @@ mod tests {
         for i in 0..3000 {
             metrics.received_bytes.inc_by(123_456_789);
             let values = Values::read(&metrics);
-            history.0.rings.lock().add(&values, Duration::from_secs(900), now - (2999 - i) * 900);
+            history.0.book.lock().rings.add(&values, Duration::from_secs(900), now - (2999 - i) * 900);
         }
         history.save();
         assert!(std::fs::metadata(dir.path().join("history.json")).unwrap().len() <= most_bytes(capacity));

@@ -186,8 +186,7 @@ mod tests {
         let first = get(PATH).unwrap();
         let tag = first.headers()[header::ETAG].clone();
         assert_eq!(first.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
-        let again =
-            answer(&Method::GET, PATH, &HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)])).unwrap();
+        let again = file(&Method::GET, PATH, &HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)])).unwrap();
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(get("/-").unwrap().headers()[header::LOCATION], "-/");
         assert_eq!(

@@ -62,7 +62,7 @@ impl Ring {
     pub(super) fn fill(&mut self, columns: &Columns) -> bool {
         let Some(samples) = columns.samples() else { return false };
         let is_ascending = samples.is_sorted_by(|a, b| a.at < b.at);
-        let is_good = |sample: &Sample| sample.at % self.step == 0 && sample.seconds >= 0.0;
+        let is_good = |sample: &Sample| sample.at.is_multiple_of(self.step) && sample.seconds >= 0.0;
         if !is_ascending || samples.len() > self.most || !samples.iter().all(is_good) {
             return false;
         }

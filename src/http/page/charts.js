@@ -87,7 +87,7 @@ export class Chart {
         },
         axes: [
           { ...axis, grid: { show: false }, size: 28, gap: 9, space: 64, ...options.x },
-          { ...axis, grid, size: 62, gap: 6, space: 36, incrs: options.steps, values: (_, ticks) => ticks.map(options.tick) },
+          { ...axis, grid, size: 62, gap: 6, space: 30, incrs: options.steps, values: (_, ticks) => ticks.map(options.tick) },
         ],
         series: [{}, ...options.lines.map(series)],
         hooks: { setCursor: [(plot) => this.tell(plot.cursor.idx)] },
