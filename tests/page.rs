@@ -260,7 +260,7 @@ fn past(now: u64) -> (Value, u64) {
     for (step, most) in [(5, 720), (60, 1440), (900, 1344)] {
         let newest = now / step * step - step;
         let times: Vec<u64> =
-            (0..most).map(|i| newest - (most - 1 - i) * step).filter(|at| !(at % 86_400 < 3600)).collect();
+            (0..most).map(|i| newest - (most - 1 - i) * step).filter(|at| at % 86_400 >= 3600).collect();
         let column = |value: &dyn Fn(u64) -> u64| -> Value { times.iter().map(|at| value(*at)).collect() };
         let hits = |at: u64| {
             let hour = at % 86_400 / 3600;
