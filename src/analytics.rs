@@ -2,8 +2,10 @@
 //!
 //! [`Analytics`] is told of every hit, miss and stored object in one place for all protocols, and hands it on to the counters
 //! by namespace and protocol ([`counts`]), by client ([`clients`]) and by build ([`sessions`]); what the counters were, [`history`]
-//! keeps. A request without a session label costs a few atomic additions here: no lock, no allocation, no hash of a string. A leaf:
-//! it must not know requests, routes or the cache.
+//! keeps. A hit without a session label costs a few atomic additions here: no lock, no allocation, no hash of a string. Beside them
+//! stand the measurements that need more than a counter, each in bounded memory: how large the cache should be ([`Curve`]), what its
+//! evictions cost ([`Evictions`]) and what an object cost to make ([`MissClock`]); these know no metrics and no clock. None of it
+//! knows requests, routes or the cache.
 
 pub mod clients;
 pub mod counts;
@@ -11,9 +13,18 @@ pub mod history;
 pub mod sessions;
 pub mod summary;
 
+mod curve;
+mod evictions;
+mod miss_clock;
+
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use self::curve::{Curve, DEFAULT_SAMPLES, FACTORS, Point, StateError};
+pub use self::evictions::{AGE_LIMITS, EvictionCounts, Evictions};
+pub use self::miss_clock::{LONGEST_COST, MissClock};
 
 use self::clients::{Client, Clients};
 pub use self::counts::Protocol;
@@ -33,6 +44,9 @@ struct Shared {
     clients: Clients,
     sessions: Sessions,
     history: History,
+    misses: MissClock,
+    /// Made anew in each process: what waits does not outlive it.
+    hasher: RandomState,
 }
 
 /// On whose account a request goes.
@@ -53,6 +67,8 @@ impl Analytics {
             clients: Clients::new(metrics),
             sessions: Sessions::open(&directory(&config.data_dir), config.capacity),
             history: History::open(&directory(&config.data_dir), config.capacity, metrics.clone()),
+            misses: MissClock::new(),
+            hasher: RandomState::new(),
         }))
     }
 
@@ -70,10 +86,21 @@ impl Analytics {
     pub fn miss(&self, account: &Account, name: &ObjectName) {
         if is_counted(name) {
             self.0.counts.miss(&name.namespace, account.protocol);
+            self.0.misses.missed(self.hash(account, name), now_ms());
             if let Some(session) = &account.session {
                 session.miss();
             }
         }
+    }
+
+    /// What `name` cost to make, in milliseconds, by the time since somebody missed it; 0: unknown. To be asked once a PUT, when its
+    /// head was read: the time of the upload is none of it.
+    #[must_use]
+    pub fn cost_ms(&self, account: &Account, name: &ObjectName) -> u32 {
+        if !is_counted(name) {
+            return 0;
+        }
+        self.0.misses.stored(self.hash(account, name), now_ms()).unwrap_or(0)
     }
 
     /// A PUT stored `name`, of `bytes`, which had cost `cost_ms` to make; 0: unknown.
@@ -137,6 +164,11 @@ impl Analytics {
     pub fn save(&self) {
         self.0.sessions.save();
         self.0.history.save();
+    }
+
+    /// Two builds that miss the same object at the same time are told apart where they say who they are.
+    fn hash(&self, account: &Account, name: &ObjectName) -> u64 {
+        self.0.hasher.hash_one((account.session.as_ref().map(|session| session.id()), name))
     }
 }
 

@@ -46,6 +46,7 @@ use self::workers::Workers;
 use crate::blobs::{BLOCK, Location, SegmentStore, StoreOptions, blocks};
 use crate::bucket::Bucket;
 use crate::config::{BucketConfig, Config, Durability, NamespaceConfig, Verify};
+use crate::index::table::Slot;
 use crate::index::{Clock, MemoryIndex};
 use crate::key::{Namespace, NamespacePattern, ObjectName};
 use crate::metrics::Metrics;
@@ -149,10 +150,12 @@ impl Cache {
         let tier = Bucket::open(&options.bucket)?.map(|bucket| Tier::new(bucket, &options, metrics.clone()));
         let index = Arc::new(MemoryIndex::default());
         let state = State::new(options, directory, store, index, tier.map(Arc::new), metrics);
-        let index_bytes = crate::index::sled::directory_bytes(&state.directory.index()).map_err(io_error)?;
+        let index_bytes =
+            crate::index::sled::care::directory_bytes(&state.directory.index()).map_err(io_error)?;
         state.budget.set_index_bytes(index_bytes);
         let state = Arc::new(state);
         let workers = Workers::start(&state).map_err(io_error)?;
+        tier::start(&state, workers.indexer());
         Ok(Self { state, workers: Arc::new(workers) })
     }
 
@@ -226,17 +229,32 @@ impl Cache {
         let precondition = layers::own_precondition(state, name, precondition)?;
         // Where its time is over, it is gone already. While the index is loaded the table has to hear of the name all the same.
         let _ = layers::current(state, name);
-        let removed = state.table.remove(hash, precondition).map_err(|_| CacheError::PreconditionFailed)?;
-        let Some(slot) = removed else { return Ok(false) };
+        // Before it goes from the disk: in between nobody may be given what the bucket still has.
+        let in_bucket = tier::begin_delete(state, name);
+        let Ok(removed) = state.table.remove(hash, precondition) else {
+            in_bucket.into_iter().for_each(tier::Deletion::undo);
+            return Err(CacheError::PreconditionFailed);
+        };
+        if let Some(slot) = &removed {
+            self.let_go_of_deleted(slot).await?;
+        }
+        match in_bucket {
+            Some(deletion) => deletion.finish(removed.is_some()).await,
+            None => Ok(removed.is_some()),
+        }
+    }
+
+    async fn let_go_of_deleted(&self, slot: &Slot) -> Result<(), CacheError> {
+        let state = &self.state;
         let killed = state.store.kill(&slot.location);
-        state.forget(&slot);
+        state.forget(slot);
         killed?;
         // Free before the answer where nobody reads it: should the process be killed before the index hears of this, the
         // hole is what tells the next start. A failure is told by the round that tries it again.
         let store = state.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.reclaim()).await;
         state.committed().await?;
-        Ok(true)
+        Ok(())
     }
 
     /// Copies an object to another name, replacing what was there where `precondition` allows.
@@ -266,9 +284,7 @@ impl Cache {
     /// # Errors
     /// The disk's: the last writes may be lost.
     pub async fn close(&self) -> std::io::Result<()> {
-        if let Some(tier) = &self.state.tier {
-            tier.stop().await;
-        }
+        tier::finish(&self.state).await;
         let workers = Arc::clone(&self.workers);
         tokio::task::spawn_blocking(move || workers.stop()).await.map_err(std::io::Error::other)?
     }

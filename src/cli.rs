@@ -15,6 +15,7 @@ use crate::config::{CONFIG_VARIABLE, Config, Input, KEYS, Problems};
 
 mod env;
 mod hints;
+mod import;
 mod reload;
 mod serve;
 mod token;
@@ -84,6 +85,7 @@ pub fn run(
         Some(("serve", matches)) => serve::run(input(matches, vars)),
         Some(("check", matches)) => check(&input(matches, vars)),
         Some(("env", matches)) => env::run(matches, &input(matches, vars)),
+        Some(("import", matches)) => import::run(matches, vars),
         Some(("token", matches)) => match matches.subcommand() {
             Some(("new", matches)) => token::run(matches, &input(matches, vars)),
             _ => Ok(()),
@@ -121,6 +123,7 @@ fn command() -> Command {
                 .after_help(LAYERS),
         ))
         .subcommand(env::command().arg(config_arg()))
+        .subcommand(import::command())
         .subcommand(token::command())
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::key::{Namespace, NamespacePattern};
 
+mod bucket;
 mod certificates;
 mod file;
 mod keys;
@@ -27,6 +28,7 @@ mod token_secrets;
 mod tokens;
 mod value;
 
+pub use bucket::{BucketScheme, BucketUrl, MIN_BUCKET_CAPACITY};
 pub use certificates::{CertificateName, CertificateNameKind};
 pub use file::File;
 pub use file::tokens::print_expiry;

@@ -35,7 +35,36 @@ impl ObjectInfo {
     /// When it was stored, cut to whole seconds as HTTP dates are.
     #[must_use]
     pub fn modified(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(self.created_ms / 1000)
+        modified(self.created_ms)
+    }
+}
+
+fn modified(created_ms: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(created_ms / 1000)
+}
+
+/// What a listing tells of an object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ObjectSummary {
+    /// Body length in bytes.
+    pub length: u64,
+    /// Validator of the body; `None` for one that lies in a bucket and that this server has neither written nor read.
+    pub etag: Option<ETag>,
+    /// When it was stored, in milliseconds since the Unix epoch.
+    pub created_ms: u64,
+}
+
+impl ObjectSummary {
+    /// When it was stored, cut to whole seconds as HTTP dates are.
+    #[must_use]
+    pub fn modified(&self) -> SystemTime {
+        modified(self.created_ms)
+    }
+}
+
+impl From<ObjectInfo> for ObjectSummary {
+    fn from(info: ObjectInfo) -> Self {
+        Self { length: info.length, etag: Some(info.etag), created_ms: info.created_ms }
     }
 }
 

@@ -224,3 +224,46 @@ async fn a_body_larger_than_the_disk_is_a_miss_and_one_that_memory_holds_is_not(
     assert!(opened.get("large").await.is_none());
     assert_eq!(opened.get("small").await.unwrap(), body(7, 1 << 20));
 }
+
+#[tokio::test]
+async fn a_listing_shows_what_disk_and_bucket_have_page_by_page() {
+    let bucket = Directory::new();
+    let opened = bucket
+        .cache(|options| {
+            namespace(options, "default", with_prefix(""));
+            namespace(options, "team", NamespaceConfig::default());
+        })
+        .await;
+    bucket.write("team/theirs", b"theirs");
+    let mut expected = Vec::new();
+    for number in 0..30 {
+        let key = format!("d/{number:02}");
+        if number % 3 == 0 {
+            opened.put(&key, body(number, 10)).await.unwrap();
+        } else {
+            bucket.write(&key, &body(number, 10));
+        }
+        expected.push(key);
+    }
+    bucket.write("d2/other", b"other");
+    // One that both have is one row.
+    opened.get("d/01").await.unwrap();
+    for page_size in [1, 4, 7, 100] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let namespace = Namespace::default_namespace();
+            let page = opened.cache.list_with_bucket(&namespace, "d/", after.as_deref(), page_size);
+            let page = page.await.unwrap();
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.as_str().to_owned());
+            found.extend(page.into_iter().map(|(key, _)| key.as_str().to_owned()));
+        }
+        assert_eq!(found, expected, "pages of {page_size}");
+    }
+    let namespace = Namespace::default_namespace();
+    let all = opened.cache.list_with_bucket(&namespace, "", None, 100).await.unwrap();
+    let keys: Vec<_> = all.iter().map(|(key, _)| key.as_str()).filter(|key| !key.starts_with("d/")).collect();
+    assert_eq!(keys, ["d2/other"], "nothing of another namespace");
+    let etag = |key: &str| all.iter().find(|(other, _)| other.as_str() == key).unwrap().1.etag;
+    assert!(etag("d/00").is_some() && etag("d/01").is_some() && etag("d/02").is_none());
+}

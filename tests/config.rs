@@ -9,7 +9,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use larder::config::{Anonymous, Config, Durability, File, Input, KEYS, Problem, Source, Verify};
+use larder::config::{
+    Anonymous, BucketConfig, BucketWrite, Config, Durability, File, Input, KEYS, Problem, Source, Verify,
+};
 use larder::key::Namespace;
 
 const PATH: &str = "larder.toml";
@@ -83,6 +85,21 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("token_key_file", "/srv/token.key"),
     ("log_format", "json"),
     ("log_level", "warn"),
+    ("bucket.url", "s3://ci/larder"),
+    ("bucket.endpoint", "http://127.0.0.1:9000"),
+    ("bucket.region", "garage"),
+    ("bucket.path_style", "false"),
+    ("bucket.access_key_id", "GK1"),
+    ("bucket.secret_access_key_file", "/srv/bucket.key"),
+    ("bucket.write", "through"),
+    ("bucket.capacity", "1TiB"),
+    ("bucket.ttl", "90d"),
+    ("bucket.read_timeout", "250ms"),
+    ("bucket.write_timeout", "1m"),
+    ("bucket.queue_limit", "1GiB"),
+    ("bucket.uploads", "3"),
+    ("bucket.absent_for", "0s"),
+    ("bucket.scan_interval", "10m"),
 ];
 
 #[test]
@@ -92,9 +109,12 @@ fn every_key_can_be_set_in_file_env_and_flags() {
         let (name, value) = OTHER_VALUES.iter().find(|(name, _)| *name == key.name).expect(key.name);
         assert_ne!(key.get(&Config::default()).as_deref(), Some(*value), "{name}");
         let written = if key.bare { (*value).to_owned() } else { format!("\"{value}\"") };
-        // The keys of TLS need each other.
+        // The keys of TLS need each other, and so do those of the bucket.
         let mut company: Vec<_> = OTHER_VALUES.to_vec();
-        company.retain(|(other, _)| name.starts_with("tls_") && other.starts_with("tls_") && other != name);
+        company.retain(|(other, _)| {
+            let group = ["tls_", "bucket."].into_iter().find(|group| name.starts_with(group));
+            other != name && group.is_some_and(|group| other.starts_with(group))
+        });
         let with_it = [&[(*name, *value)], &company[..]].concat();
         for source in [
             input(&format!("{name} = {written}"), &[], &company),
@@ -139,6 +159,23 @@ fn values_reach_their_fields() {
         token_key_file: Some(PathBuf::from("/srv/token.key")),
         token_key: None,
         namespace_patterns: BTreeMap::new(),
+        bucket: BucketConfig {
+            url: Some("s3://ci/larder".to_owned()),
+            endpoint: Some("http://127.0.0.1:9000".to_owned()),
+            region: Some("garage".to_owned()),
+            path_style: Some(false),
+            access_key_id: Some("GK1".to_owned()),
+            secret_access_key_file: Some(PathBuf::from("/srv/bucket.key")),
+            write: BucketWrite::Through,
+            capacity: Some(1 << 40),
+            ttl: Some(Duration::from_secs(90 * 24 * 3600)),
+            read_timeout: Duration::from_millis(250),
+            write_timeout: Duration::from_secs(60),
+            queue_limit: Some(1 << 30),
+            uploads: 3,
+            absent_for: Duration::ZERO,
+            scan_interval: Duration::from_secs(600),
+        },
     };
     assert_eq!(config, expected);
 }

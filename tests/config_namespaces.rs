@@ -54,6 +54,7 @@ fn every_key_of_a_table_reaches_its_field_and_names_with_a_star_are_patterns() {
         base: Some(main),
         overwrite: Overwrite::Allow,
         idle_expiry: Some(Duration::from_secs(36 * 3600)),
+        bucket_prefix: None,
     };
     let pattern = |text: &str| NamespacePattern::new(text).unwrap();
     let patterns: Vec<_> = config.namespace_patterns.into_iter().collect();

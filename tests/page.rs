@@ -252,6 +252,51 @@ fn an_empty_cache_has_a_page_and_nothing_jumps() {
     assert!(said.as_str().unwrap().starts_with("The server does not answer"), "{said}");
 }
 
+/// What a server without trouble does not say, put into its summary on the way to the page.
+const MORE: &str = r#"
+    const real = window.fetch;
+    window.fetch = async (path, ...more) => {
+        const answer = await real(path, ...more);
+        if (!path.includes("summary")) return answer;
+        const curve = [[0.25, 0.5], [0.5, 0.75], [1, 0.875], [2, 0.9], [4, 0.95], [8, 1]];
+        return Response.json({
+            ...(await answer.json()),
+            curve: curve.map(([factor, predicted_hit_ratio]) => ({ factor, capacity_bytes: factor * 2 ** 30, predicted_hit_ratio })),
+            last_evicted_age_seconds: 7200,
+            never_read_share: 0.25,
+            bucket: { url: "s3://cache/<b>", is_up: false, failing_for_seconds: 90, last_error: "<i>no route", queue_objects: 3, queue_bytes: 3145728 },
+            health: [{ level: "warn", text: "the disk is <nearly> full" }, { level: "bad", text: "the bucket fails" }],
+        });
+    };
+"#;
+
+#[test]
+fn the_curve_the_bucket_and_what_is_wrong_are_shown() {
+    let larder = Larder::start(Options::default());
+    let mut browser = browser();
+    browser.screen(SCREENS[0]);
+    open(&mut browser, &larder);
+    browser.value(MORE);
+    browser.until("!document.getElementById('bucket').hidden");
+    let mut shown = |selector: &str| {
+        let text = browser.value(&format!("document.querySelector('{selector}').innerText"));
+        text.as_str().unwrap().replace('\u{a0}', " ")
+    };
+    let curve = shown("#curve-table tbody");
+    let rows: Vec<_> = curve.lines().collect();
+    assert_eq!(rows[0], "256 MiB ¼×\t50.0 %\t−37.5 points", "{curve}");
+    assert_eq!((rows[2], rows[5]), ("1 GiB 1×\t87.5 %\ttoday", "8 GiB 8×\t100 %\t+12.5 points"));
+    let size = shown("#size-text");
+    assert!(size.contains("had not been used for 2 h.") && size.contains("25.0 % of the bytes"), "{size}");
+    let bucket = shown("#bucket-facts");
+    for fact in ["s3://cache/<b>", "failing for 1 min 30 s", "3 objects, 3 MiB", "<i>no route"] {
+        assert!(bucket.contains(fact), "no {fact} in {bucket}");
+    }
+    assert_eq!(shown("#health"), "Problem\nThe bucket fails\nWarning\nThe disk is <nearly> full");
+    assert_eq!(shown("#state-text"), "Has a problem");
+    every_screen_can_be_read(&mut browser, "trouble");
+}
+
 /// A history of two weeks that ends at `now`, as the server writes it, and the hits of its last seven days: working days of
 /// builds, nights of a few, and an hour in which the server did not run.
 fn past(now: u64) -> (Value, u64) {

@@ -5,6 +5,7 @@
 #[path = "support/running.rs"]
 mod running;
 #[path = "support/signer.rs"]
+#[allow(unreachable_pub, reason = "a module of test programs")]
 mod signer;
 
 use base64::Engine as _;
@@ -70,6 +71,8 @@ async fn every_way_to_carry_a_label_leads_to_the_same_session() {
     let by_name = [("Authorization", named.as_str()), agent];
     let by_header = [("Authorization", unnamed.as_str()), ("X-Larder-Session", "build-17"), agent];
     assert_eq!(ask(&server, "GET", "/a/b", &by_name, "").await.status, 404);
+    // What the object costs to make.
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     assert_eq!(ask(&server, "PUT", "/a/b", &by_name, "12345").await.status, 201);
     assert_eq!(ask(&server, "GET", "/a/b", &by_header, "").await.status, 200);
     let signed = signer::sign("GET", "/default/a/b", "ci+build-17", SECRET, &[]);
@@ -95,6 +98,8 @@ async fn every_way_to_carry_a_label_leads_to_the_same_session() {
     assert!(session["cache_seconds"].as_f64().unwrap() > 0.0);
     assert!((session["hit_ratio"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-9);
     assert_eq!(session["largest_misses"][0]["name"], "default/a/b");
+    assert_eq!(session["slowest_misses"][0]["name"], "default/a/b");
+    assert!(session["slowest_misses"][0]["cost_ms"].as_u64().unwrap() >= 20, "{session}");
     assert_eq!(session["clients"][0]["client"], "sccache 0.10.0");
     let now = list["now_ms"].as_u64().unwrap();
     let seen = session["last_seen_ms"].as_u64().unwrap();

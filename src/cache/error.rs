@@ -49,6 +49,9 @@ pub enum CacheError {
     /// The body's file ended before the body did.
     #[error("the stored body ended early")]
     Vanished,
+    /// The bucket failed where nothing else could answer.
+    #[error("the bucket behind this server cannot be asked now, try again shortly")]
+    BucketUnavailable,
     /// The disk failed.
     #[error("the store failed: {0}")]
     Io(#[from] io::Error),

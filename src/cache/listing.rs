@@ -1,5 +1,6 @@
 //! Listings: names in order from the index, each checked against the table.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Cache;
@@ -9,7 +10,7 @@ use crate::blobs::{Pin, RecordHeader, replay};
 use crate::index::Entry;
 use crate::index::table::Slot;
 use crate::key::{Namespace, ObjectKey};
-use crate::object::{ETag, ObjectInfo};
+use crate::object::{ETag, ObjectInfo, ObjectSummary};
 
 /// One row of a listing.
 #[derive(Clone, Debug)]
@@ -65,6 +66,32 @@ impl Cache {
         let listed: Result<_, std::io::Error> =
             tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?;
         Ok(listed?)
+    }
+}
+
+impl Cache {
+    /// As [`Cache::list`], with what only the bucket has.
+    ///
+    /// # Errors
+    /// `Io`; `BucketUnavailable` when the bucket cannot be listed.
+    pub async fn list_with_bucket(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ObjectKey, ObjectSummary)>, CacheError> {
+        let on_disk = self.list(namespace, prefix, after, limit).await?;
+        let on_disk = on_disk.into_iter().map(|row| (row.key, row.info.into()));
+        let Some(tier) = &self.state.tier else { return Ok(on_disk.collect()) };
+        let in_bucket = tier.list(&self.state, namespace, prefix, after, limit).await;
+        let in_bucket = in_bucket.map_err(|error| {
+            tracing::warn!(%error, "the bucket could not be listed");
+            CacheError::BucketUnavailable
+        })?;
+        // Each of the two is complete up to its own end, so the first ones of both are. What the disk has is the newer one.
+        let all: BTreeMap<ObjectKey, ObjectSummary> = in_bucket.into_iter().chain(on_disk).collect();
+        Ok(all.into_iter().take(limit).collect())
     }
 }
 

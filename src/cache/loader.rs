@@ -190,7 +190,8 @@ pub(super) fn take_in(state: &State, segment: &Segment, found: Found<'_>) {
     segment.add_live(&location);
     let (hash, space) = (state.table.hash(name), state.spaces.of_object(name));
     let used_us = used_us.max(created_ms.saturating_mul(1000));
-    let slot = Slot { hash, sequence, location, space, created_ms, used_us, hits, verified: false };
+    let unsaved = state.tier.as_ref().is_some_and(|tier| tier.was_unsaved(name, sequence));
+    let slot = Slot { hash, sequence, location, space, created_ms, used_us, hits, verified: false, unsaved };
     match state.table.insert_loaded(slot) {
         Loaded::Added(None) => {}
         Loaded::Added(Some(old)) => state.forget(&old),

@@ -1,6 +1,7 @@
 //! The configuration file: TOML text into settings with their line numbers.
 //!
-//! Owns the file's shape (top-level keys and `[namespaces.NAME]` tables; `[tokens.NAME]` and `[[oidc]]` are beside it). Knows nothing of the other sources
+//! Owns the file's shape (top-level keys, `[bucket]` and `[namespaces.NAME]` tables; `[tokens.NAME]` and `[[oidc]]` are
+//! beside it). Knows nothing of the other sources
 //! and never touches a disk: it is given the text.
 
 use std::collections::BTreeMap;
@@ -79,15 +80,11 @@ pub(super) fn apply(draft: &mut Draft, file: &File, named_by: &Source) {
             ("namespaces", _) => reader.namespaces(draft, value, source),
             ("tokens", _) => reader.tokens(draft, value, source),
             ("oidc", _) => reader.oidc(draft, value, source),
-            (_, Some(key)) => match scalar_of(key, value.get_ref()) {
-                Ok(text) => draft.set(key, &text, source),
-                Err(kind) => {
-                    let message = format!("{kind} stands where a {} belongs", key.placeholder());
-                    draft.broken(key.name, source, message);
-                }
-            },
+            ("bucket", _) => reader.bucket(draft, value, source),
+            (_, Some(key)) => set(draft, key, value, source),
             (unknown, None) => {
-                let known = KEYS.iter().map(|key| key.name).chain(["namespaces", "tokens", "oidc"]);
+                let plain = KEYS.iter().map(|key| key.name).filter(|name| !name.contains('.'));
+                let known = plain.chain(["namespaces", "tokens", "oidc", "bucket"]);
                 let hint = did_you_mean(unknown, known);
                 draft.problem(unknown, source, format!("there is no such key{hint}: correct or remove it"));
             }
@@ -108,6 +105,24 @@ impl Reader<'_> {
 
     fn source(&self, offset: usize) -> Source {
         Source::File { path: self.path.to_owned(), line: Some(self.line(offset)) }
+    }
+
+    fn bucket(&self, draft: &mut Draft, value: &Spanned<DeValue<'_>>, source: Source) {
+        let Some(table) = value.get_ref().as_table() else {
+            let message = "bucket is a table: write bucket.url = \"s3://BUCKET/PREFIX\"";
+            return draft.problem("bucket", source, message.to_owned());
+        };
+        for (name, value) in in_file_order(table) {
+            let source = self.source(name.span().start);
+            let full = format!("bucket.{}", name.get_ref());
+            if let Some(key) = Key::named(&full) {
+                set(draft, key, value, source);
+                continue;
+            }
+            let known = KEYS.iter().filter_map(|key| key.name.strip_prefix("bucket."));
+            let hint = did_you_mean(name.get_ref(), known);
+            draft.problem(&full, source, format!("a bucket has no such key{hint}: correct or remove it"));
+        }
     }
 
     fn namespaces(&self, draft: &mut Draft, value: &Spanned<DeValue<'_>>, source: Source) {
@@ -157,6 +172,15 @@ impl Reader<'_> {
             }
         }
         settings
+    }
+}
+
+fn set(draft: &mut Draft, key: &Key, value: &Spanned<DeValue<'_>>, source: Source) {
+    match scalar_of(key, value.get_ref()) {
+        Ok(text) => draft.set(key, &text, source),
+        Err(kind) => {
+            draft.broken(key.name, source, format!("{kind} stands where a {} belongs", key.placeholder()));
+        }
     }
 }
 

@@ -3,15 +3,18 @@
 //! Owns each key's name, form and help; the default is the field's value in [`Config::default`]. Knows nothing
 //! of sources or of rules between keys.
 
+use super::bucket::{BucketUrlText, Endpoint, Prefix, Word};
 use super::quantity::{Size, Time};
 use super::value::{
     Address, Count, Directory, Domain, Filter, Form, Name, OneOf, Optional, PemFile, SecretFile, Switch,
 };
-use super::{Anonymous, Config, Durability, LogFormat, NamespaceConfig, Overwrite, Verify};
+use super::{
+    Anonymous, BucketConfig, BucketWrite, Config, Durability, LogFormat, NamespaceConfig, Overwrite, Verify,
+};
 
 /// One scalar setting.
 pub struct Key {
-    /// Name in the file, for example `data_dir`.
+    /// Name in the file, for example `data_dir`, or `bucket.url` for a key of a table.
     pub name: &'static str,
     /// What it does, one sentence or two, units included.
     pub help: &'static str,
@@ -39,16 +42,16 @@ impl Key {
         KEYS.iter().find(|key| key.name == name)
     }
 
-    /// The environment variable, for example `LARDER_DATA_DIR`.
+    /// The environment variable, for example `LARDER_DATA_DIR` or `LARDER_BUCKET_URL`.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("LARDER_{}", self.name.to_ascii_uppercase())
+        format!("LARDER_{}", self.name.to_ascii_uppercase().replace('.', "_"))
     }
 
     /// The flag without its dashes, for example `data-dir`.
     #[must_use]
     pub fn flag(&self) -> String {
-        self.name.replace('_', "-")
+        self.name.replace(['_', '.'], "-")
     }
 
     /// Stands for the value in help texts: `SIZE`, `DURATION` or the choices.
@@ -95,7 +98,7 @@ impl NamespaceKey {
 }
 
 macro_rules! keys {
-    ($($field:ident: $form:ty = $help:literal;)*) => {
+    ($($field:ident: $form:ty = $help:literal;)* [bucket] { $($own:ident: $own_form:ty = $own_help:literal;)* }) => {
         /// Every scalar key, in the order of the documentation.
         pub const KEYS: &[Key] = &[$(Key {
             name: stringify!($field),
@@ -107,10 +110,21 @@ macro_rules! keys {
                 config.$field = <$form as Form>::parse(text)?;
                 Ok(())
             },
+        },)* $(Key {
+            name: concat!("bucket.", stringify!($own)),
+            help: $own_help,
+            bare: <$own_form as Form>::BARE,
+            placeholder: <$own_form as Form>::placeholder,
+            get: |config| <$own_form as Form>::print(&config.bucket.$own),
+            set: |config, text| {
+                config.bucket.$own = <$own_form as Form>::parse(text)?;
+                Ok(())
+            },
         },)*];
 
         /// Does not compile when a field of [`Config`] is missing in the table.
         const _: fn(Config) = |Config { $($field: _,)* namespaces: _, namespace_patterns: _, bucket: _, tokens: _, oidc: _, token_key: _ }| ();
+        const _: fn(BucketConfig) = |BucketConfig { $($own: _,)* }| ();
     };
 }
 
@@ -127,7 +141,7 @@ macro_rules! namespace_keys {
             },
         },)*];
 
-        const _: fn(NamespaceConfig) = |NamespaceConfig { $($field: _,)* bucket_prefix: _ }| ();
+        const _: fn(NamespaceConfig) = |NamespaceConfig { $($field: _,)* }| ();
     };
 }
 
@@ -184,6 +198,42 @@ keys! {
     log_level: Filter =
         "off, error, warn, info, debug, trace, or by module as in info,larder::cache=debug. debug logs each \
          request.";
+    [bucket] {
+        url: Optional<BucketUrlText> =
+            "The bucket behind the disk: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or \
+             file:///DIRECTORY, as it is, without percent signs.";
+        endpoint: Optional<Endpoint> =
+            "Where the store is, where it is not the provider's own, as in http://minio.lan:9000. For s3 and az.";
+        region: Optional<Word> =
+            "Region of an S3 bucket. Not set: what AWS_REGION says, else us-east-1.";
+        path_style: Optional<Switch> =
+            "true: the bucket stands in the path, as most servers but AWS want it. Not set: true where there is an \
+             endpoint.";
+        access_key_id: Optional<Word> =
+            "Access key id, or Azure's storage account. Not set: the provider's usual places, see A bucket behind the disk.";
+        secret_access_key_file: Optional<SecretFile> =
+            "File with the secret of access_key_id, or the account's key. A line end behind it is cut off.";
+        write: OneOf<BucketWrite> =
+            "back: a PUT is answered when it is on disk, and uploaded by a queue. through: when it is in the bucket.";
+        capacity: Optional<Size> =
+            "Most that larder leaves in the bucket; beyond it the least recently used go. At least 64MiB. Not set: no limit.";
+        ttl: Optional<Time> =
+            "Time after its last use from which an object is removed from the bucket. Not set: forever.";
+        read_timeout: Time =
+            "Time that a read of the bucket has until its first byte; beyond it the answer is a miss.";
+        write_timeout: Time =
+            "Time that the upload of an object, or of a part of a large one, has before it is tried again.";
+        queue_limit: Optional<Size> =
+            "Most that waits to be uploaded; beyond it objects stay on the disk alone for a while. Not above capacity. Not \
+             set: half of capacity.";
+        uploads: Count =
+            "Uploads at once.";
+        absent_for: Time =
+            "Time that \"the bucket does not have it\" is remembered; what another server writes is found after it. 0s: not \
+             at all.";
+        scan_interval: Time =
+            "Time between two listings of the bucket, which find what others wrote and what is to go.";
+    }
 }
 
 namespace_keys! {
@@ -204,4 +254,7 @@ namespace_keys! {
     idle_expiry: Optional<Time> =
         "For patterns only: a namespace of which nothing was written or read for this time is removed with all its \
          objects. 7d where it is not set.";
+    bucket_prefix: Optional<Prefix> =
+        "Where its objects lie in the bucket, below the prefix of bucket.url; \"\" for the top. No two namespaces have the \
+         same. Not for patterns. Not set: below the namespace's name.";
 }

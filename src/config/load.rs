@@ -56,14 +56,15 @@ impl Input {
         self.draft().finish()
     }
 
-    /// As [`Input::load`], and checks that the data directory and the files of TLS can be used on this machine, and
-    /// reads the secrets of the tokens. Leaves no trace.
+    /// As [`Input::load`], and checks that the data directory, the files of TLS and those of the bucket can be used
+    /// on this machine, and reads the secrets of the tokens. Leaves no trace.
     ///
     /// # Errors
     /// All problems at once.
     pub fn load_for_serving(&self) -> Result<Loaded, Problems> {
         let mut draft = self.serving_draft();
         super::tls::files(&mut draft);
+        super::bucket::files(&mut draft);
         draft.finish()
     }
 

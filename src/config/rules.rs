@@ -32,6 +32,7 @@ pub(super) fn between_keys(draft: &mut Draft) {
     exposure(draft);
     super::tls::between_keys(draft);
     certificates::between_keys(draft);
+    super::bucket::between_keys(draft);
     super::oidc::between_keys(draft);
 }
 
@@ -165,7 +166,7 @@ pub(super) fn data_dir(draft: &mut Draft) {
     }
 }
 
-fn usable(dir: &Path) -> Result<(), String> {
+pub(super) fn usable(dir: &Path) -> Result<(), String> {
     let existing = nearest_existing(dir).map_err(|error| error.to_string())?;
     let shown = existing.display();
     if !existing.is_dir() {

@@ -17,7 +17,10 @@ impl Loaded {
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut out = String::new();
-        for key in KEYS {
+        // Without a bucket its settings say nothing, and read back as if somebody meant one.
+        let has_bucket = self.config.bucket.url.is_some();
+        let shown = |name: &str| has_bucket || name == "bucket.url" || !name.starts_with("bucket.");
+        for key in KEYS.iter().filter(|key| shown(key.name)) {
             let line = match key.get(&self.config) {
                 Some(value) if key.bare => format!("{} = {value}", key.name),
                 Some(value) => format!("{} = {}", key.name, quoted(&value)),

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Anonymous, Durability, LogFormat, Overwrite, Verify};
+use super::{Anonymous, BucketWrite, Durability, LogFormat, Overwrite, Verify};
 use crate::key::Namespace;
 
 /// One way to write values down.
@@ -64,6 +64,10 @@ impl Choice for Verify {
 
 impl Choice for Anonymous {
     const WORDS: &'static [(&'static str, Self)] = &[("read", Self::Read), ("read-write", Self::ReadWrite)];
+}
+
+impl Choice for BucketWrite {
+    const WORDS: &'static [(&'static str, Self)] = &[("back", Self::Back), ("through", Self::Through)];
 }
 
 impl Choice for LogFormat {

@@ -192,7 +192,9 @@ impl From<CacheError> for Refusal {
         let code = match &error {
             CacheError::TooLarge { .. } => ErrorCode::TooLarge,
             CacheError::NoSpace { .. } => ErrorCode::NoSpace,
-            CacheError::Overloaded | CacheError::Loading => return Self::overloaded(error.to_string()),
+            CacheError::Overloaded | CacheError::Loading | CacheError::BucketUnavailable => {
+                return Self::overloaded(error.to_string());
+            }
             CacheError::PreconditionFailed => ErrorCode::PreconditionFailed,
             CacheError::Exists { .. } => ErrorCode::Exists,
             CacheError::LengthMismatch { .. } => ErrorCode::IncompleteBody,
@@ -219,6 +221,7 @@ mod tests {
             (CacheError::NoSpace { wanted: 1 }, 507),
             (CacheError::Overloaded, 503),
             (CacheError::Loading, 503),
+            (CacheError::BucketUnavailable, 503),
             (CacheError::PreconditionFailed, 412),
             (CacheError::Exists { namespace: crate::key::Namespace::default_namespace() }, 409),
             (CacheError::LengthMismatch { declared: 2, received: 1 }, 400),

@@ -45,10 +45,11 @@ pub(super) async fn put(
         // RFC 9110, 14.5: taking the part for the whole would store a torn object.
         return Err(Refusal::new(ErrorCode::BadHeader, "Content-Range on a PUT: send the whole object"));
     }
+    let cost_ms = context.analytics.cost_ms(account, &name);
     let precondition = precondition(context, &name, headers).await?;
     let limit = context.namespaces.max_object_size(&name.namespace);
     let stored = store(context, name.clone(), precondition, limit, source).await?;
-    context.analytics.stored(account, &name, stored.info.length, 0);
+    context.analytics.stored(account, &name, stored.info.length, cost_ms);
     Ok(stored)
 }
 

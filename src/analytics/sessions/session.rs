@@ -20,7 +20,10 @@ const LONGEST_NAME: usize = 200;
 
 /// A build's requests. Requests on all threads tell it what they did.
 #[derive(Debug)]
-pub struct Session(Mutex<SessionSummary>);
+pub struct Session {
+    id: u64,
+    counts: Mutex<SessionSummary>,
+}
 
 /// A session as the pages show it and the file keeps it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -87,7 +90,7 @@ pub struct ClientRequests {
 
 impl Session {
     pub(super) fn begin(id: u64, principal: &str, label: &Label, now_ms: u64) -> Self {
-        Self(Mutex::new(SessionSummary {
+        Self::of(SessionSummary {
             id,
             principal: principal.to_owned(),
             label: label.to_string(),
@@ -106,7 +109,7 @@ impl Session {
             slowest_misses: Vec::new(),
             largest_misses: Vec::new(),
             clients: Vec::new(),
-        }))
+        })
     }
 
     /// One that was saved. What a file says is held to the same bounds.
@@ -114,11 +117,20 @@ impl Session {
         saved.slowest_misses.truncate(MOST_MISSES);
         saved.largest_misses.truncate(MOST_MISSES);
         saved.clients.truncate(MOST_CLIENTS);
-        Self(Mutex::new(saved))
+        Self::of(saved)
+    }
+
+    fn of(counts: SessionSummary) -> Self {
+        Self { id: counts.id, counts: Mutex::new(counts) }
+    }
+
+    /// Its number.
+    pub(in crate::analytics) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(super) fn last_seen_ms(&self) -> u64 {
-        self.0.lock().last_seen_ms
+        self.counts.lock().last_seen_ms
     }
 
     pub(super) fn is_running(&self, now_ms: u64) -> bool {
@@ -128,7 +140,7 @@ impl Session {
     /// Its counts as of now.
     #[must_use]
     pub fn summary(&self, now_ms: u64) -> SessionSummary {
-        let mut summary = self.0.lock().clone();
+        let mut summary = self.counts.lock().clone();
         summary.is_running = runs(summary.last_seen_ms, now_ms);
         summary.hit_ratio = ratio(summary.hits, summary.misses);
         summary.clients.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.client.cmp(&b.client)));
@@ -138,7 +150,7 @@ impl Session {
 
     /// A request of this client was made.
     pub(in crate::analytics) fn request(&self, client: &str, now_ms: u64) {
-        let mut counts = self.0.lock();
+        let mut counts = self.counts.lock();
         counts.requests += 1;
         counts.last_seen_ms = counts.last_seen_ms.max(now_ms);
         let clients = &mut counts.clients;
@@ -153,24 +165,24 @@ impl Session {
 
     /// A request ended after `seconds`, with so many bytes sent.
     pub(in crate::analytics) fn answered(&self, seconds: f64, sent_bytes: u64, now_ms: u64) {
-        let mut counts = self.0.lock();
+        let mut counts = self.counts.lock();
         counts.cache_seconds += seconds;
         counts.sent_bytes += sent_bytes;
         counts.last_seen_ms = counts.last_seen_ms.max(now_ms);
     }
 
     pub(in crate::analytics) fn hit(&self, cost_ms: u32) {
-        let mut counts = self.0.lock();
+        let mut counts = self.counts.lock();
         counts.hits += 1;
         counts.time_saved_seconds += f64::from(cost_ms) / 1000.0;
     }
 
     pub(in crate::analytics) fn miss(&self) {
-        self.0.lock().misses += 1;
+        self.counts.lock().misses += 1;
     }
 
     pub(in crate::analytics) fn stored(&self, name: &ObjectName, bytes: u64, cost_ms: u32) {
-        let mut counts = self.0.lock();
+        let mut counts = self.counts.lock();
         counts.stored += 1;
         counts.stored_bytes += bytes;
         let miss = || Miss { name: shown(name), bytes, cost_ms };

@@ -28,16 +28,21 @@ impl Layout {
         }
     }
 
+    /// The directory below the bucket's own prefix where a namespace's objects lie; empty: at the top. `None`: nowhere.
+    pub(super) fn place<'a>(&'a self, namespace: &'a Namespace) -> Option<&'a str> {
+        let own = self.own.get(namespace).map_or(namespace.as_str(), String::as_str);
+        (!namespace.is_uploads()).then_some(own)
+    }
+
     /// Where the object lies below the bucket's own prefix.
     pub(super) fn below(&self, name: &ObjectName) -> Option<String> {
-        if name.namespace.is_uploads() || name.key.is_probe() {
+        if name.key.is_probe() {
             return None;
         }
         let key = name.key.as_str();
-        let below = match self.own.get(&name.namespace).map(String::as_str) {
-            Some("") => key.to_owned(),
-            Some(prefix) => format!("{prefix}/{key}"),
-            None => format!("{}/{key}", name.namespace),
+        let below = match self.place(&name.namespace)? {
+            "" => key.to_owned(),
+            place => format!("{place}/{key}"),
         };
         (self.name(&below).as_ref() == Some(name)).then_some(below)
     }

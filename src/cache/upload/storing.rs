@@ -16,10 +16,10 @@ use crate::blobs::record::header_len;
 use crate::blobs::{RecordHeader, SoloView, SoloWriter};
 use crate::cache::budget::Reservation;
 use crate::cache::error::CacheError;
-use crate::cache::evict;
 use crate::cache::flight::FlightPermit;
 use crate::cache::publication::{Publication, Published};
 use crate::cache::state::State;
+use crate::cache::{evict, tier};
 
 /// Largest body gathered in memory; larger ones get a file of their own.
 pub(in crate::cache) const GATHER_BYTES: u64 = 8 << 20;
@@ -164,6 +164,9 @@ impl Storing {
             self.state.evict.ring();
         }
         self.state.committed().await?;
+        if self.accepted.origin == Origin::Client {
+            tier::written_through(&self.state, stored.info.sequence).await;
+        }
         Ok(stored)
     }
 
@@ -215,9 +218,17 @@ impl Storing {
     }
 
     fn publication(&mut self) -> Publication {
+        let (sequence, outgoing) = match self.accepted.origin {
+            Origin::Client => {
+                let (name, group) = (&self.accepted.name, self.accepted.space.group);
+                tier::begin_write(&self.state, name, self.received, group)
+            }
+            Origin::Bucket { .. } => (self.state.next_sequence(), None),
+        };
         Publication {
             hash: self.state.table.hash(&self.accepted.name),
-            sequence: self.state.next_sequence(),
+            sequence,
+            outgoing,
             created_ms: match self.accepted.origin {
                 Origin::Client => self.state.clock.now_ms(),
                 Origin::Bucket { modified_ms } => modified_ms,

@@ -12,9 +12,9 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::service::namespace;
-use crate::cache::{CacheError, ListedObject};
-use crate::key::{MAX_KEY_BYTES, Namespace};
-use crate::object;
+use crate::cache::CacheError;
+use crate::key::{MAX_KEY_BYTES, Namespace, ObjectKey};
+use crate::object::{self, ObjectSummary};
 use crate::protocol::Context;
 use crate::protocol::path::encode_segment;
 
@@ -36,7 +36,7 @@ struct Wanted<'a> {
 /// One page.
 #[derive(Default)]
 struct Page {
-    objects: Vec<ListedObject>,
+    objects: Vec<(ObjectKey, ObjectSummary)>,
     prefixes: Vec<String>,
     /// Where the next page goes on; `None` behind the last one.
     next: Option<String>,
@@ -125,10 +125,10 @@ async fn collect(context: &Context, wanted: Wanted<'_>) -> S3Result<Page> {
         // One more than fits shows whether there is a next page; how many roll up into one prefix nobody knows.
         let missing = rows + 1 - page.objects.len() - page.prefixes.len();
         let wanted = if delimiter.is_some() { BATCH } else { missing };
-        let batch = context.cache.list(&namespace, prefix, after.as_deref(), wanted).await?;
+        let batch = context.cache.list_with_bucket(&namespace, prefix, after.as_deref(), wanted).await?;
         let is_last = batch.len() < wanted;
         for row in batch {
-            let key = row.key.as_str();
+            let key = row.0.as_str();
             if rolled_up.as_ref().is_some_and(|prefix| key.starts_with(&**prefix)) {
                 after = Some(key.to_owned());
                 continue;
@@ -203,12 +203,12 @@ impl Encode {
         }
     }
 
-    fn object(self, row: &ListedObject) -> Object {
+    fn object(self, (key, summary): &(ObjectKey, ObjectSummary)) -> Object {
         Object {
-            key: Some(self.text(row.key.as_str())),
-            size: i64::try_from(row.info.length).ok(),
-            e_tag: Some(etag(row.info.etag)),
-            last_modified: Some(Timestamp::from(row.info.modified())),
+            key: Some(self.text(key.as_str())),
+            size: i64::try_from(summary.length).ok(),
+            e_tag: summary.etag.map(etag),
+            last_modified: Some(Timestamp::from(summary.modified())),
             storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
             ..Object::default()
         }

@@ -65,11 +65,11 @@ pub(in crate::protocol) async fn delete_collection(
     let mut after: Option<String> = None;
     let mut any = false;
     loop {
-        let page = context.cache.list(&namespace, &prefix, after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.key.as_str().to_owned());
-        for listed in page {
-            let name = ObjectName { namespace: namespace.clone(), key: listed.key };
+        let page = context.cache.list_with_bucket(&namespace, &prefix, after.as_deref(), PAGE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.as_str().to_owned());
+        for (key, _) in page {
+            let name = ObjectName { namespace: namespace.clone(), key };
             any |= context.cache.delete(&name, Precondition::None).await?;
         }
     }

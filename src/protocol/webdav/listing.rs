@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use super::multistatus::{HEAD, Kind, Row, TAIL, write_row};
 use super::propfind_body::Asked;
-use crate::cache::{BodyPart, Cache, CacheError, ListedObject};
+use crate::cache::{BodyPart, Cache, CacheError};
 use crate::key::MAX_KEY_BYTES;
+use crate::object::ObjectSummary;
 use crate::protocol::body::Source;
 use crate::protocol::path::{Collection, encode_segment};
 
@@ -31,7 +32,7 @@ pub(super) struct Member {
     /// The segment behind the collection's prefix, without a slash.
     pub(super) name: String,
     /// The object it is; `None` for a collection.
-    pub(super) object: Option<ListedObject>,
+    pub(super) object: Option<ObjectSummary>,
 }
 
 /// The document of a PROPFIND, page by page.
@@ -59,12 +60,12 @@ impl Members {
             return Ok(None);
         }
         let Collection { namespace, prefix } = &self.collection;
-        let keys = self.cache.list(namespace, prefix, self.after.as_deref(), PAGE).await?;
+        let keys = self.cache.list_with_bucket(namespace, prefix, self.after.as_deref(), PAGE).await?;
         self.ended = keys.len() < PAGE;
         let mut members: Vec<Member> = Vec::new();
         let mut skipped: Option<String> = None;
-        for listed in keys {
-            let key = listed.key.as_str();
+        for (key, summary) in keys {
+            let key = key.as_str();
             if skipped.as_ref().is_some_and(|below| key.starts_with(below.as_str())) {
                 continue;
             }
@@ -76,7 +77,7 @@ impl Members {
                 None => {
                     skipped = None;
                     self.after = Some(key.to_owned());
-                    Member { name: key[prefix.len()..].to_owned(), object: Some(listed) }
+                    Member { name: key[prefix.len()..].to_owned(), object: Some(summary) }
                 }
             };
             members.push(member);
@@ -144,7 +145,7 @@ impl Source for Listing {
             };
             for Member { name, object } in page {
                 match object {
-                    Some(listed) => self.write(&mut out, &name, Kind::Object(listed.info)),
+                    Some(summary) => self.write(&mut out, &name, Kind::Object(summary)),
                     None if self.known.contains(&name) => {}
                     None => self.write(&mut out, &name, Kind::Collection(self.collection_date)),
                 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use quick_xml::escape::escape;
 
 use super::propfind_body::{Asked, PropertyName};
-use crate::object::ObjectInfo;
+use crate::object::ObjectSummary;
 use crate::protocol::validators;
 
 /// What the document starts with.
@@ -31,7 +31,7 @@ pub(super) struct Row<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     /// An object with these properties.
-    Object(ObjectInfo),
+    Object(ObjectSummary),
     /// A collection. OpenDAL refuses an answer without `getlastmodified`, so it needs some date.
     Collection(SystemTime),
 }
@@ -138,7 +138,7 @@ impl Property {
             }
             Self::ContentLength => info.map(|info| info.length.to_string()),
             Self::LastModified => Some(validators::http_date(time)),
-            Self::ETag => info.map(|info| escape(info.etag.to_string()).into_owned()),
+            Self::ETag => info.and_then(|info| info.etag).map(|etag| escape(etag.to_string()).into_owned()),
             Self::ContentType => info.map(|_| "application/octet-stream".to_owned()),
             Self::CreationDate => Some(validators::rfc3339(time)),
         }
@@ -151,7 +151,7 @@ mod tests {
     use crate::object::ETag;
 
     fn object() -> Kind {
-        Kind::Object(ObjectInfo { length: 3, etag: ETag(42), created_ms: 784_111_777_000, sequence: 1 })
+        Kind::Object(ObjectSummary { length: 3, etag: Some(ETag(42)), created_ms: 784_111_777_000 })
     }
 
     fn row(kind: Kind, asked: &Asked) -> String {

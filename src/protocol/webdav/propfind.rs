@@ -43,7 +43,7 @@ pub(in crate::protocol) async fn propfind(
     let date = context.started;
     let (collection, name) = match resolve(context, target).await? {
         Found::Object(name, info) => {
-            let row = Row { href: path, name: name.key.last_segment(), kind: Kind::Object(info) };
+            let row = Row { href: path, name: name.key.last_segment(), kind: Kind::Object(info.into()) };
             return answer(Listing::new(&row, asked, date)).await;
         }
         Found::Root => (None, String::new()),

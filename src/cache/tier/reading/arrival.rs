@@ -145,9 +145,15 @@ impl Arrival {
             return Ok(self.damaged("its checksum is another"));
         }
         let used_ms = self.state.clock.now_ms();
-        self.tier
-            .catalogue
-            .put(&self.path, Known { checksum: Some(checksum), length: object.length, used_ms });
+        self.tier.catalogue.put(
+            &self.path,
+            Known {
+                checksum: Some(checksum),
+                length: object.length,
+                used_ms,
+                modified_ms: object.modified_ms,
+            },
+        );
         let mut info = self.info(&object, checksum);
         if let Some(upload) = store {
             match upload.commit().await {
