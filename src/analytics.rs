@@ -16,6 +16,8 @@ pub mod summary;
 mod curve;
 mod evictions;
 mod miss_clock;
+mod saving;
+mod sizes;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
@@ -31,9 +33,11 @@ pub use self::counts::Protocol;
 use self::counts::{Counts, NamespaceTotals, Totals};
 use self::history::History;
 use self::sessions::{Label, Session, SessionSummary, Sessions};
+use self::sizes::Sizes;
 use crate::config::Config;
 use crate::key::ObjectName;
 use crate::metrics::Metrics;
+use crate::object::ObjectInfo;
 
 /// What the server learnt. Clones share it.
 #[derive(Clone)]
@@ -45,6 +49,7 @@ struct Shared {
     sessions: Sessions,
     history: History,
     misses: MissClock,
+    sizes: Sizes,
     /// Made anew in each process: what waits does not outlive it.
     hasher: RandomState,
 }
@@ -68,16 +73,18 @@ impl Analytics {
             sessions: Sessions::open(&directory(&config.data_dir), config.capacity),
             history: History::open(&directory(&config.data_dir), config.capacity, metrics.clone()),
             misses: MissClock::new(),
+            sizes: Sizes::open(&directory(&config.data_dir), config.capacity, metrics),
             hasher: RandomState::new(),
         }))
     }
 
-    /// A GET found `name`: `bytes` of its body go out, and it had cost `cost_ms` to make; 0: unknown.
-    pub fn hit(&self, account: &Account, name: &ObjectName, bytes: u64, cost_ms: u32) {
+    /// A GET found `name`, of which `bytes` go out.
+    pub fn hit(&self, account: &Account, name: &ObjectName, found: &ObjectInfo, bytes: u64) {
         if is_counted(name) {
-            self.0.counts.hit(&name.namespace, account.protocol, bytes, cost_ms);
+            self.0.counts.hit(&name.namespace, account.protocol, bytes, found.cost_ms);
+            self.0.sizes.hit(name, found.length);
             if let Some(session) = &account.session {
-                session.hit(cost_ms);
+                session.hit(found.cost_ms);
             }
         }
     }
@@ -87,30 +94,50 @@ impl Analytics {
         if is_counted(name) {
             self.0.counts.miss(&name.namespace, account.protocol);
             self.0.misses.missed(self.hash(account, name), now_ms());
+            self.0.sizes.miss(name);
             if let Some(session) = &account.session {
                 session.miss();
             }
         }
     }
 
-    /// What `name` cost to make, in milliseconds, by the time since somebody missed it; 0: unknown. To be asked once a PUT, when its
-    /// head was read: the time of the upload is none of it.
+    /// What `name` cost to make, in milliseconds, by the time since somebody missed it; `None`: nobody did. To be asked once a PUT,
+    /// when its head was read: the time of the upload is none of it.
     #[must_use]
-    pub fn cost_ms(&self, account: &Account, name: &ObjectName) -> u32 {
+    pub fn cost_ms(&self, account: &Account, name: &ObjectName) -> Option<u32> {
         if !is_counted(name) {
-            return 0;
+            return None;
         }
-        self.0.misses.stored(self.hash(account, name), now_ms()).unwrap_or(0)
+        self.0.misses.stored(self.hash(account, name), now_ms())
     }
 
-    /// A PUT stored `name`, of `bytes`, which had cost `cost_ms` to make; 0: unknown.
-    pub fn stored(&self, account: &Account, name: &ObjectName, bytes: u64, cost_ms: u32) {
+    /// A PUT stored `name`, of `bytes`, which had cost `cost_ms` to make.
+    pub fn stored(&self, account: &Account, name: &ObjectName, bytes: u64, cost_ms: Option<u32>) {
         if is_counted(name) {
             self.0.counts.stored(&name.namespace, account.protocol);
+            self.0.sizes.stored(name, bytes, cost_ms.is_some());
             if let Some(session) = &account.session {
-                session.stored(name, bytes, cost_ms);
+                session.stored(name, bytes, cost_ms.unwrap_or(0));
             }
         }
+    }
+
+    /// A client deleted `name`.
+    pub fn deleted(&self, name: &ObjectName) {
+        if is_counted(name) {
+            self.0.sizes.deleted(name);
+        }
+    }
+
+    /// What caches of other sizes would have answered, smallest first; `None` while nothing was read.
+    #[must_use]
+    pub fn curve(&self) -> Option<[Point; FACTORS.len()]> {
+        self.0.sizes.points()
+    }
+
+    /// Brings the gauges that are not counted along up to date.
+    pub fn update_gauges(&self) {
+        self.0.sizes.update_gauges();
     }
 
     /// Counts a request of a client that calls itself so, in the header `User-Agent`.
@@ -164,6 +191,7 @@ impl Analytics {
     pub fn save(&self) {
         self.0.sessions.save();
         self.0.history.save();
+        self.0.sizes.save(now_ms());
     }
 
     /// Two builds that miss the same object at the same time are told apart where they say who they are.
@@ -175,7 +203,7 @@ impl Analytics {
 /// Most bytes that the files in the data directory take, in a server of this capacity: a file, and the one that is about to replace it.
 #[must_use]
 pub fn most_disk_bytes(capacity: u64) -> u64 {
-    2 * sessions::most_bytes(capacity)
+    2 * (sessions::most_bytes(capacity) + history::most_bytes(capacity) + sizes::most_bytes(capacity))
 }
 
 /// Where below the data directory all of this is kept.

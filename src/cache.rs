@@ -43,6 +43,7 @@ use self::state::State;
 use self::tier::Tier;
 
 use self::workers::Workers;
+use crate::analytics::EvictionCounts;
 use crate::blobs::{BLOCK, Location, SegmentStore, StoreOptions, blocks};
 use crate::bucket::{Bucket, BucketError};
 use crate::config::{BucketConfig, Config, Durability, NamespaceConfig, Verify};
@@ -185,6 +186,12 @@ impl Cache {
         if let Some(tier) = &self.state.tier {
             tier.update_gauges();
         }
+    }
+
+    /// What evictions for lack of room cost so far.
+    #[must_use]
+    pub fn evictions(&self) -> EvictionCounts {
+        self.state.evictions.counts()
     }
 
     /// How the bucket behind the disk is; `None`: there is none.

@@ -90,10 +90,10 @@ impl Site {
         Self(Arc::new(Shared {
             protocols,
             policy,
+            admin: admin::router(cache.clone(), analytics.clone(), metrics.clone()),
             analytics,
             audit: Audit::new(&metrics),
             labels: Labels::new(&metrics),
-            admin: admin::router(cache.clone(), metrics.clone()),
             facts: Facts::new(config),
             cache,
             metrics,

@@ -4,8 +4,8 @@
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry,
+    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// Upper bounds, in seconds, of the latency histograms: from a hit in memory to a stalled disk.
@@ -45,6 +45,7 @@ make!(IntCounter, "counter", |name, help, _labels| IntCounter::new(name, help));
 make!(IntGauge, "gauge", |name, help, _labels| IntGauge::new(name, help));
 make!(IntCounterVec, "counter", |name, help, labels| IntCounterVec::new(Opts::new(name, help), labels));
 make!(CounterVec, "counter", |name, help, labels| CounterVec::new(Opts::new(name, help), labels));
+make!(GaugeVec, "gauge", |name, help, labels| GaugeVec::new(Opts::new(name, help), labels));
 make!(IntGaugeVec, "gauge", |name, help, labels| IntGaugeVec::new(Opts::new(name, help), labels));
 make!(Histogram, "histogram", |name, help, _labels| {
     Histogram::with_opts(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec()))
@@ -143,6 +144,12 @@ metrics! {
         "Objects evicted, by reason (capacity, min_free_disk, disk_full, quota, expired, idle).";
     evicted_bytes: IntCounterVec = "larder_evicted_bytes_total" ["reason"]
         "Bytes of disk blocks freed by eviction, by reason.";
+    evicted_unread_bytes: IntCounter = "larder_evicted_unread_bytes_total"
+        [] "Bytes of disk blocks of objects evicted for lack of room that nobody had read: what a smaller cache would not have missed.";
+    evicted_age: GaugeVec = "larder_evicted_age_seconds" ["quantile"]
+        "Seconds since its last use that at most this part (0.1, 0.5, 0.9) of the objects evicted for lack of room had, to the next of a few steps; +Inf beyond a year.";
+    predicted_hit_ratio: GaugeVec = "larder_predicted_hit_ratio" ["factor"]
+        "Hit ratio, 0 to 1, of a cache of the capacity times the factor (0.25 to 8) with the same requests, by sampling; a day ago counts half.";
     last_evicted_age: IntGauge = "larder_last_evicted_age_seconds"
         [] "Seconds since its last use of the object evicted last: below a few days, the cache is too small.";
     damaged: IntCounter = "larder_damaged_records_total"

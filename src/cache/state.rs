@@ -16,6 +16,7 @@ use super::flight::{BufferPool, FlightBudget};
 use super::signal::{SyncSignal, WakeUp};
 use super::spaces::Spaces;
 use super::tier::Tier;
+use crate::analytics::Evictions;
 use crate::blobs::{Location, Pin, SegmentStore, record, replay};
 use crate::config::Durability;
 use crate::index::table::{NameHash, Slot};
@@ -60,6 +61,7 @@ pub(super) struct State {
     /// The bucket behind the disk, where there is one.
     pub(super) tier: Option<Arc<Tier>>,
     pub(super) metrics: Metrics,
+    pub(super) evictions: Evictions,
     pub(super) ready: AtomicBool,
     /// Sequence numbers of records that died and that the index may still have.
     pub(super) dead: Mutex<Vec<u64>>,
@@ -112,6 +114,7 @@ impl State {
             clock,
             index: RwLock::new(index),
             index_on_disk: AtomicBool::new(false),
+            evictions: Evictions::default(),
             ready: AtomicBool::new(false),
             dead: Mutex::default(),
             sync: SyncSignal::default(),
@@ -240,7 +243,16 @@ impl State {
     /// Counts an object that goes without anybody having asked for it.
     pub(super) fn count_eviction(&self, slot: &Slot, reason: &str) {
         self.metrics.evictions.with_label_values(&[reason]).inc();
-        self.metrics.evicted_bytes.with_label_values(&[reason]).inc_by(slot.location.disk_len());
+        let bytes = slot.location.disk_len();
+        self.metrics.evicted_bytes.with_label_values(&[reason]).inc_by(bytes);
+        // Quotas and times to live say nothing about the size of the cache.
+        if matches!(reason, "capacity" | "min_free_disk" | "disk_full") {
+            let age = Duration::from_micros(self.clock.now_us().saturating_sub(slot.used_us));
+            self.evictions.note_eviction(bytes, slot.hits, age);
+            if slot.hits == 0 {
+                self.metrics.evicted_unread_bytes.inc_by(bytes);
+            }
+        }
     }
 
     /// Waits until everything written so far is durable, where the configuration asks for that.
@@ -280,6 +292,12 @@ impl State {
         self.metrics.stored_objects.set(gauge(self.table.objects()));
         self.metrics.stored_bytes.set(gauge(self.table.bytes()));
         self.metrics.disk_bytes.set(gauge(self.budget.used()));
+        let evicted = self.evictions.counts();
+        for (label, share) in [("0.1", 0.1), ("0.5", 0.5), ("0.9", 0.9)] {
+            let Some(age) = evicted.age_quantile(share) else { break };
+            let seconds = if age == Duration::MAX { f64::INFINITY } else { age.as_secs_f64() };
+            self.metrics.evicted_age.with_label_values(&[label]).set(seconds);
+        }
         for (group, rules) in self.spaces.all() {
             let label = [rules.label.as_str()];
             self.metrics.namespace_objects.with_label_values(&label).set(gauge(self.table.objects_of(group)));

@@ -11,6 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus::TextEncoder;
 
+use crate::analytics::Analytics;
 use crate::cache::{BucketStatus, Cache};
 use crate::metrics::Metrics;
 use crate::protocol::error::{ErrorCode, Refusal};
@@ -18,6 +19,7 @@ use crate::protocol::error::{ErrorCode, Refusal};
 #[derive(Clone)]
 struct Pages {
     cache: Cache,
+    analytics: Analytics,
     metrics: Metrics,
 }
 
@@ -27,13 +29,13 @@ pub(super) fn owns(path: &str) -> bool {
 }
 
 /// The pages as a router of their own.
-pub(super) fn router(cache: Cache, metrics: Metrics) -> Router {
+pub(super) fn router(cache: Cache, analytics: Analytics, metrics: Metrics) -> Router {
     Router::new()
         .route("/-/healthy", get(async || "ok\n"))
         .route("/-/ready", get(ready))
         .route("/metrics", get(render))
         .fallback(unknown)
-        .with_state(Pages { cache, metrics })
+        .with_state(Pages { cache, analytics, metrics })
 }
 
 async fn ready(State(pages): State<Pages>) -> Response<Body> {
@@ -71,6 +73,7 @@ fn megabytes(bytes: u64) -> String {
 
 async fn render(State(pages): State<Pages>) -> Response<Body> {
     pages.cache.update_gauges();
+    pages.analytics.update_gauges();
     match TextEncoder::new().encode_to_string(&pages.metrics.registry().gather()) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {

@@ -20,9 +20,6 @@ use crate::protocol::handoff::{FileQueue, MAX_STAND_IN};
 use crate::protocol::range::{self, Wanted};
 use crate::protocol::{Context, validators};
 
-/// Objects do not tell yet what they cost to make.
-const UNKNOWN_COST: u32 = 0;
-
 pub(super) async fn get(
     context: &Context,
     account: &Account,
@@ -30,22 +27,24 @@ pub(super) async fn get(
     headers: &HeaderMap,
     files: Option<&FileQueue>,
 ) -> Result<Response, Refusal> {
-    let answer = match context.cache.get(&name).await? {
+    let found = context.cache.get(&name).await?;
+    let info = found.as_ref().map(|object| *object.info());
+    let answer = match found {
         Some(object) => serve(context, object, headers, files).await,
         None => Err(miss()),
     };
-    match answer.as_ref().map_err(Refusal::code) {
-        Ok(response) => {
+    match (answer.as_ref().map_err(Refusal::code), &info) {
+        (Ok(response), Some(info)) => {
             // Known of every body, and 0 where the client has the object already.
             let bytes = response.body().size_hint().lower();
-            context.analytics.hit(account, &name, bytes, UNKNOWN_COST);
+            context.analytics.hit(account, &name, info, bytes);
         }
-        Err(ErrorCode::PreconditionFailed | ErrorCode::RangeNotSatisfiable) => {
-            context.analytics.hit(account, &name, 0, UNKNOWN_COST);
+        (Err(ErrorCode::PreconditionFailed | ErrorCode::RangeNotSatisfiable), Some(info)) => {
+            context.analytics.hit(account, &name, info, 0);
         }
-        Err(ErrorCode::NotFound) => context.analytics.miss(account, &name),
+        (Err(ErrorCode::NotFound), _) => context.analytics.miss(account, &name),
         // A failure says nothing about what is stored.
-        Err(_) => {}
+        _ => {}
     }
     answer
 }

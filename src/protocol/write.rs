@@ -48,22 +48,39 @@ pub(super) async fn put(
     let cost_ms = context.analytics.cost_ms(account, &name);
     let precondition = precondition(context, &name, headers).await?;
     let limit = context.namespaces.max_object_size(&name.namespace);
-    let stored = store(context, name.clone(), precondition, limit, source).await?;
+    let what = Wanted { precondition, limit, cost_ms: cost_ms.unwrap_or(0) };
+    let stored = store(context, name.clone(), what, source).await?;
     context.analytics.stored(account, &name, stored.info.length, cost_ms);
     Ok(stored)
 }
 
-/// Takes all of `source`, of at most `limit` bytes, into the object `name`.
+/// Under which conditions a body is stored.
+pub(super) struct Wanted {
+    /// What must still hold.
+    pub(super) precondition: Precondition,
+    /// Most bytes of it.
+    pub(super) limit: u64,
+    /// What it cost to make, in milliseconds; 0: unknown.
+    pub(super) cost_ms: u32,
+}
+
+impl Wanted {
+    /// A part of an upload, of at most `limit` bytes.
+    pub(super) fn part(limit: u64) -> Self {
+        Self { precondition: Precondition::None, limit, cost_ms: 0 }
+    }
+}
+
+/// Takes all of `source` into the object `name`.
 pub(super) async fn store(
     context: &Context,
     name: ObjectName,
-    precondition: Precondition,
-    limit: u64,
+    wanted: Wanted,
     source: &mut impl Source,
 ) -> Result<Stored, Refusal> {
+    let Wanted { precondition, limit, cost_ms } = wanted;
     let declared_length = source.declared_length();
-    let options =
-        PutOptions { declared_length, precondition, max_length: Some(limit), ..PutOptions::default() };
+    let options = PutOptions { declared_length, precondition, max_length: Some(limit), cost_ms };
     let mut upload = context.cache.begin_put(name, options).await?;
     while let Some(chunk) = source.next_chunk().await? {
         upload.write(chunk).await?;
@@ -78,7 +95,9 @@ pub(super) async fn delete(
     headers: &HeaderMap,
 ) -> Result<bool, Refusal> {
     let precondition = precondition(context, name, headers).await?;
-    Ok(context.cache.delete(name, precondition).await?)
+    let was_there = context.cache.delete(name, precondition).await?;
+    context.analytics.deleted(name);
+    Ok(was_there)
 }
 
 /// What must still hold when a write or a delete takes effect, after the headers' conditions were found to hold now.

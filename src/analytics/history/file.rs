@@ -2,8 +2,7 @@
 //!
 //! Owns its version and its bound. Knows nothing of what the samples mean.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ring::{Ring, Rings};
 use super::sample::Columns;
+use crate::analytics::saving;
 
 /// What this build writes, and the newest that it reads. A new column needs no new version.
 const VERSION: u32 = 1;
@@ -124,14 +124,7 @@ impl HistoryFile {
         }
         let Some(bytes) = self.written(rings)? else { return Ok(()) };
         let _one = self.writing.lock();
-        if let Some(directory) = self.path.parent() {
-            std::fs::create_dir_all(directory)?;
-        }
-        let new = self.path.with_extension("json.new");
-        let mut file = File::create(&new)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &self.path)
+        saving::replace(&self.path, &bytes)
     }
 
     /// The file's content: all of it, or as much of its newest as fits. `None` where nothing does.

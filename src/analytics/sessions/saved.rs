@@ -4,13 +4,14 @@
 //! logged. One of a newer larder is left alone.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{MOST_SESSIONS, SessionSummary};
+use crate::analytics::saving;
 
 /// Version of the file. Whoever changes the meaning of a field, or adds one that cannot be left out, raises it.
 const VERSION: u32 = 1;
@@ -20,7 +21,6 @@ pub(super) const MOST_BYTES: u64 = 1 << 20;
 const CAPACITY_PART: u64 = 256;
 
 const NAME: &str = "sessions.json";
-const NEW_NAME: &str = "sessions.json.new";
 
 /// Most bytes that the file has in a server of this capacity. While it is replaced there are two.
 #[must_use]
@@ -95,7 +95,7 @@ impl File {
         if !self.is_ours || *written == text || (sessions.is_empty() && written.is_empty()) {
             return;
         }
-        match self.replace(&text) {
+        match saving::replace(&self.directory.join(NAME), &text) {
             Ok(()) => *written = text,
             Err(error) => {
                 let directory = self.directory.display();
@@ -115,16 +115,6 @@ impl File {
             }
             count = count * 3 / 4;
         }
-    }
-
-    fn replace(&self, text: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
-        let new = self.directory.join(NEW_NAME);
-        let mut file = fs::File::create(&new)?;
-        file.write_all(text)?;
-        // Otherwise a power cut may leave the new name with nothing behind it.
-        file.sync_all()?;
-        fs::rename(new, self.directory.join(NAME))
     }
 }
 
@@ -169,7 +159,7 @@ mod tests {
             let found = File::open(dir.path(), 1 << 30).1;
             assert_eq!(found.iter().map(|session| session.id).collect::<Vec<_>>(), [1, 2]);
         }
-        assert!(!dir.path().join(NEW_NAME).exists());
+        assert!(!dir.path().join("sessions.new").exists());
     }
 
     #[test]

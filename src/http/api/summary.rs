@@ -10,8 +10,9 @@ use prometheus::IntGauge;
 
 use super::health::{self, Signs};
 use super::recent::by_label;
+use crate::analytics::Point;
 use crate::analytics::counts::NamespaceTotals;
-use crate::analytics::summary::{BucketSummary, ClientSummary, NamespaceSummary, Summary};
+use crate::analytics::summary::{BucketSummary, ClientSummary, CurvePoint, NamespaceSummary, Summary};
 use crate::cache::BucketStatus;
 use crate::http::Shared;
 
@@ -52,9 +53,9 @@ pub(super) fn gather(shared: &Shared, request: &Parts) -> Summary {
         sent_bytes: metrics.sent_bytes.get(),
         last_evicted_age_seconds: (!evictions.is_empty()).then_some(signs.last_evicted_age_seconds),
         evictions,
-        never_read_share: None,
+        never_read_share: cache.evictions().unread_share(),
         namespaces: analytics.namespaces().filter_map(|totals| namespace(shared, &totals)).collect(),
-        curve: None,
+        curve: analytics.curve().map(|points| points.iter().map(point).collect()),
         bucket,
         clients: analytics
             .clients()
@@ -80,6 +81,10 @@ fn namespace(shared: &Shared, counted: &NamespaceTotals<'_>) -> Option<Namespace
         misses: counted.totals.misses,
         time_saved_seconds: counted.totals.time_saved_seconds,
     })
+}
+
+fn point(point: &Point) -> CurvePoint {
+    CurvePoint { factor: point.factor, capacity_bytes: point.capacity, predicted_hit_ratio: point.hit_ratio }
 }
 
 fn bucket(status: BucketStatus) -> BucketSummary {

@@ -45,8 +45,8 @@ pub(super) async fn copy_object(
     let length = source.info().length;
     let precondition = write::precondition(context, &to, headers).await?;
     let limit = context.namespaces.max_object_size(&to.namespace);
-    let info =
-        write::store(context, to, precondition, limit, &mut Copied::new(source, 0..length)).await?.info;
+    let wanted = write::Wanted { precondition, limit, cost_ms: source.info().cost_ms };
+    let info = write::store(context, to, wanted, &mut Copied::new(source, 0..length)).await?.info;
     let result = CopyObjectResult {
         e_tag: Some(etag(info.etag)),
         last_modified: Some(Timestamp::from(info.modified())),

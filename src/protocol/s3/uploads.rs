@@ -70,7 +70,7 @@ pub(super) async fn put_part(
     let upload = StoredUpload::find(context, &name, query.get("uploadId").unwrap_or_default()).await?;
     let limit = context.namespaces.max_object_size(&name.namespace);
     let part = upload.part(number)?;
-    let stored = write::store(context, part.clone(), Precondition::None, limit, &mut body).await?;
+    let stored = write::store(context, part.clone(), write::Wanted::part(limit), &mut body).await?;
     upload.keep_or_remove(context, &name, &part).await?;
     let mut response = Response::new(Body::empty());
     validators::set(response.headers_mut(), &stored.info);

@@ -9,7 +9,6 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use super::stored::StoredUpload;
 use crate::cache::Object;
 use crate::key::ObjectName;
-use crate::object::Precondition;
 use crate::protocol::range::{self, Wanted};
 use crate::protocol::s3::copying::{Copied, check_source};
 use crate::protocol::s3::listing::etag;
@@ -41,7 +40,7 @@ pub(in crate::protocol::s3) async fn copy_part(
     };
     let limit = context.namespaces.max_object_size(&name.namespace);
     let mut source = Copied::new(object, range);
-    let stored = write::store(context, part.clone(), Precondition::None, limit, &mut source).await?;
+    let stored = write::store(context, part.clone(), write::Wanted::part(limit), &mut source).await?;
     upload.keep_or_remove(context, &name, &part).await?;
     let result = CopyPartResult {
         e_tag: Some(etag(stored.info.etag)),
