@@ -66,7 +66,8 @@ impl Directory {
     pub fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         collect(&self.root(), "", &mut files);
-        files.retain(|file| !file.starts_with(".larder/"));
+        // What is being written has a name of its own until it is whole.
+        files.retain(|file| !file.starts_with(".larder/") && !file.contains('#'));
         files.sort();
         files
     }
