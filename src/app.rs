@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::time::MissedTickBehavior;
 
+use crate::analytics::Analytics;
 use crate::auth::{Policy, TokenKeyError};
 use crate::cache::{Cache, CacheOptions, OpenError};
 use crate::config::Config;
@@ -42,6 +43,7 @@ pub enum AppError {
 pub struct App {
     cache: Cache,
     metrics: Metrics,
+    analytics: Analytics,
     policy: Policy,
     protocols: Protocols,
     site: Site,
@@ -64,6 +66,18 @@ async fn expire_uploads(protocols: &Protocols) -> Infallible {
     }
 }
 
+/// Has what was learnt written to disk and remembered, each minute for ever.
+async fn each_minute(analytics: &Analytics, site: &Site) -> Infallible {
+    let mut every = tokio::time::interval(Duration::from_secs(60));
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        site.remember();
+        let analytics = analytics.clone();
+        let _ = tokio::task::spawn_blocking(move || analytics.save()).await;
+    }
+}
+
 impl App {
     /// Puts a server together as `config` says. Bind the listener before: a store that is large or damaged
     /// then loads while the server already answers.
@@ -74,9 +88,18 @@ impl App {
         let metrics = Metrics::new()?;
         let tls = config.tls().map(Tls::open).transpose()?;
         let cache = Cache::open(CacheOptions::from(config), metrics.clone())?;
-        let protocols = Protocols::new(cache.clone(), config, metrics.clone());
+        // Once the cache has locked the data directory.
+        let analytics = Analytics::open(config, &metrics);
+        let protocols = Protocols::new(cache.clone(), config, metrics.clone(), analytics.clone());
         let policy = Policy::new(config)?;
-        let site = Site::new(protocols.clone(), cache.clone(), metrics.clone(), policy.clone());
+        let site = Site::new(
+            protocols.clone(),
+            cache.clone(),
+            metrics.clone(),
+            policy.clone(),
+            analytics.clone(),
+            config,
+        );
         let limits = Limits {
             max_connections: config.max_connections,
             header_timeout: config.header_timeout,
@@ -85,7 +108,7 @@ impl App {
             drain_timeout: config.drain_timeout,
         };
         let server = Server::new(site.clone(), limits, metrics.clone(), tls);
-        Ok(Self { cache, metrics, policy, protocols, site, server })
+        Ok(Self { cache, metrics, analytics, policy, protocols, site, server })
     }
 
     /// The cache, for whoever wants to look past the protocols.
@@ -124,7 +147,12 @@ impl App {
         tokio::select! {
             () = self.server.serve(listener, shutdown) => {}
             never = expire_uploads(&self.protocols) => match never {},
+            never = each_minute(&self.analytics, &self.site) => match never {},
+            never = self.analytics.history().run(|| self.cache.update_gauges()) => match never {},
         }
+        let analytics = self.analytics.clone();
+        // A panic in there would be told by the panic's own line.
+        let _ = tokio::task::spawn_blocking(move || analytics.save()).await;
         self.cache.close().await.map_err(AppError::Close)
     }
 }

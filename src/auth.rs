@@ -26,10 +26,11 @@ use http::HeaderMap;
 pub use cache_token::{CacheToken, TokenKeyError};
 pub use oidc::{ExchangeError, Exchanged};
 pub use principal::{Job, Principal};
-pub use refused::{Denied, Rejected};
+pub use refused::{Denied, NotAdmin, Rejected};
 pub use reload::{Change, NotReplaced};
 pub use sigv4::{SignatureError, Signed};
 
+use crate::analytics::sessions::Label;
 use crate::config::{Config, Secret};
 use crate::key::Namespace;
 use crate::protocol::operation::{Access, Operation};
@@ -48,6 +49,15 @@ pub struct Policy {
     issuers: Arc<Issuers>,
     /// Where the key of the cache tokens is, whatever a reloaded configuration says of the directory.
     data_dir: Arc<Path>,
+}
+
+/// Who a request comes from, and the build that its credentials say it belongs to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Who.
+    pub principal: Principal,
+    /// The label of the build's session.
+    pub label: Option<Label>,
 }
 
 /// What a signature of S3 is checked with.
@@ -87,13 +97,14 @@ impl Policy {
         &self,
         headers: &HeaderMap,
         certificate: Option<&ClientCertificate>,
-    ) -> Result<Principal, Rejected> {
+    ) -> Result<Identity, Rejected> {
         let rules = self.rules.load();
-        match (Credentials::read(headers)?, certificate) {
-            (Some(credentials), _) => rules.token(&credentials, SystemTime::now()),
-            (None, Some(certificate)) => rules.certificate(certificate, SystemTime::now()),
-            (None, None) => rules.unsigned(),
-        }
+        let (principal, label) = match (Credentials::read(headers)?, certificate) {
+            (Some(credentials), _) => (rules.token(&credentials, SystemTime::now())?, credentials.label),
+            (None, Some(certificate)) => (rules.certificate(certificate, SystemTime::now())?, None),
+            (None, None) => (rules.unsigned()?, None),
+        };
+        Ok(Identity { principal, label })
     }
 
     /// Who a request without credentials comes from.
@@ -124,6 +135,15 @@ impl Policy {
         access: Access,
     ) -> Result<(), Denied> {
         principal.may(namespace, access)
+    }
+
+    /// Whether `principal` may look after the server: it has the right `admin`, in whatever namespaces; or there are neither tokens
+    /// nor issuers who could give it to anybody, and it got in.
+    ///
+    /// # Errors
+    /// [`NotAdmin`].
+    pub fn authorize_admin(&self, principal: &Principal) -> Result<(), NotAdmin> {
+        if self.rules.load().gives_rights() { principal.is_admin() } else { Ok(()) }
     }
 
     /// What a listing of the whole server shows to `principal`: the namespaces that it may read.
@@ -177,7 +197,7 @@ mod tests {
         if let Some(secret) = secret {
             headers.insert("authorization", format!("Bearer {secret}").parse().unwrap());
         }
-        policy.identify(&headers, None).map(|principal| principal.to_string())
+        policy.identify(&headers, None).map(|identity| identity.principal.to_string())
     }
 
     #[test]

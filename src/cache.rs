@@ -173,6 +173,12 @@ impl Cache {
         self.state.is_ready()
     }
 
+    /// False while the index is loaded, and where it can only be kept in memory.
+    #[must_use]
+    pub fn is_index_on_disk(&self) -> bool {
+        self.state.index_on_disk.load(std::sync::atomic::Ordering::Acquire)
+    }
+
     /// Brings the gauges of what is stored up to date.
     pub fn update_gauges(&self) {
         self.state.update_gauges();

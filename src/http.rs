@@ -6,16 +6,18 @@
 //! 1. `record`: in-flight gauge, metrics, the one log line. Outermost, so that it sees the answers of all others.
 //! 2. `panics`: a panic becomes a 500 and a log line. Outside of all that could panic.
 //! 3. `overload`: a surplus connection gets its 503. Before anything that costs.
-//! 4. `admin` and `token` for the server's own pages, else `dispatch`: typed operation, rights, protocols.
+//! 4. `admin`, `token`, `api` and `page` for the server's own pages, else `dispatch`: typed operation, rights, protocols.
 //!
 //! It knows nothing of sockets and time-outs (`server`) and nothing of what the protocols mean by a path.
 
 mod admin;
 mod answer;
+mod api;
 mod cross_site;
 mod dispatch;
 mod labels;
 mod overload;
+mod page;
 mod panics;
 mod record;
 mod token;
@@ -33,13 +35,16 @@ use tower::ServiceExt as _;
 pub use answer::Answer;
 pub use overload::RAW_REFUSAL;
 
+use crate::analytics::Analytics;
 use crate::auth::Policy;
 use crate::auth::audit::Audit;
 use crate::cache::Cache;
+use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::protocol::Protocols;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::tls::ClientCertificate;
+use api::Facts;
 use labels::Labels;
 use record::Record;
 
@@ -61,26 +66,44 @@ pub struct Site(Arc<Shared>);
 struct Shared {
     protocols: Protocols,
     policy: Policy,
+    analytics: Analytics,
     audit: Audit,
     metrics: Metrics,
     labels: Labels,
     admin: Router,
+    cache: Cache,
+    facts: Facts,
     last_id: AtomicU64,
 }
 
 impl Site {
     /// A site that serves `protocols` to those whom `policy` lets, and on its own pages the state of `cache` and `metrics`.
     #[must_use]
-    pub fn new(protocols: Protocols, cache: Cache, metrics: Metrics, policy: Policy) -> Self {
+    pub fn new(
+        protocols: Protocols,
+        cache: Cache,
+        metrics: Metrics,
+        policy: Policy,
+        analytics: Analytics,
+        config: &Config,
+    ) -> Self {
         Self(Arc::new(Shared {
             protocols,
             policy,
+            analytics,
             audit: Audit::new(&metrics),
             labels: Labels::new(&metrics),
-            admin: admin::router(cache, metrics.clone()),
+            admin: admin::router(cache.clone(), metrics.clone()),
+            facts: Facts::new(config),
+            cache,
             metrics,
             last_id: AtomicU64::new(0),
         }))
+    }
+
+    /// Remembers what was counted so far; to be called each minute.
+    pub fn remember(&self) {
+        self.0.facts.remember(&self.0.metrics);
     }
 
     /// Answers one request. Never fails: whatever goes wrong is an answer.
@@ -108,8 +131,10 @@ impl Site {
 
     async fn route(&self, request: Request<Body>, caller: &Caller, record: &mut Record) -> Response<Body> {
         let own_page = admin::owns(request.uri().path()) && !self.0.protocols.is_to_bucket_host(&request);
-        // Of the server's own pages this one costs.
-        let always_answers = own_page && request.uri().path() != token::PATH;
+        // Of the server's own pages these cost.
+        let path = request.uri().path();
+        let costs = path == token::PATH || api::owns(path) || page::owns(path);
+        let always_answers = own_page && !costs;
         if caller.surplus && !always_answers && !overload::is_exempt(&request) {
             self.0.labels.refused_connections.inc();
             return self.0.protocols.refuse(overload::refusal(), record.id(), request);
@@ -118,6 +143,12 @@ impl Site {
             record.is_admin();
             if request.uri().path() == token::PATH {
                 return token::exchange(&self.0, request, caller.peer, record).await;
+            }
+            if api::owns(request.uri().path()) {
+                return api::answer(&self.0, request, caller, record).await;
+            }
+            if page::owns(request.uri().path()) {
+                return page::answer(&self.0, request, caller, record).await;
             }
             return self.0.admin.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         }

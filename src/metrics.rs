@@ -4,7 +4,8 @@
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry,
 };
 
 /// Upper bounds, in seconds, of the latency histograms: from a hit in memory to a stalled disk.
@@ -43,6 +44,7 @@ macro_rules! make {
 make!(IntCounter, "counter", |name, help, _labels| IntCounter::new(name, help));
 make!(IntGauge, "gauge", |name, help, _labels| IntGauge::new(name, help));
 make!(IntCounterVec, "counter", |name, help, labels| IntCounterVec::new(Opts::new(name, help), labels));
+make!(CounterVec, "counter", |name, help, labels| CounterVec::new(Opts::new(name, help), labels));
 make!(IntGaugeVec, "gauge", |name, help, labels| IntGaugeVec::new(Opts::new(name, help), labels));
 make!(Histogram, "histogram", |name, help, _labels| {
     Histogram::with_opts(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec()))
@@ -101,10 +103,18 @@ metrics! {
         "Requests and connections refused for overload, by reason (connections, memory).";
     auth_refusals: IntCounterVec = "larder_auth_refusals_total" ["reason"]
         "Requests refused for who asked, by reason (missing, malformed, unknown, expired, certificate, clock, signature, right, namespace; for identity tokens also algorithm, issuer, key, audience, rule, unreachable).";
-    hits: IntCounter = "larder_hits_total"
-        [] "GETs of objects that were found. The probe .sccache_check does not count.";
-    misses: IntCounter = "larder_misses_total"
-        [] "GETs of objects that were not found. The probe .sccache_check does not count.";
+    hits: IntCounterVec = "larder_hits_total" ["namespace", "protocol"]
+        "GETs of objects that were found, by namespace or pattern and protocol. The probe .sccache_check does not count.";
+    misses: IntCounterVec = "larder_misses_total" ["namespace", "protocol"]
+        "GETs of objects that were not found, likewise. The probe .sccache_check does not count.";
+    hit_bytes: IntCounterVec = "larder_hit_bytes_total" ["namespace", "protocol"]
+        "Bytes of bodies that hits sent, likewise.";
+    stored: IntCounterVec = "larder_stored_total" ["namespace", "protocol"]
+        "Objects that PUTs stored, likewise. Copies, uploads in parts and the probe .sccache_check do not count.";
+    time_saved: CounterVec = "larder_time_saved_seconds_total" ["namespace"]
+        "Seconds that the objects of hits had cost to make, from a client's miss to its upload, as far as that is known. Time of jobs: what a person waited less is between this and its share by jobs at once.";
+    client_requests: IntCounterVec = "larder_client_requests_total" ["client"]
+        "Requests of known callers, by client (sccache and ccache with their version, opendal, curl, aws-cli, boto3, rclone, bazel, other). At most 32 clients; further versions count as their product.";
     memory_hits: IntCounter = "larder_memory_hits_total"
         [] "Hits that the memory tier served.";
     base_hits: IntCounter = "larder_base_hits_total"

@@ -31,6 +31,7 @@ use axum::response::Response;
 use http::header::{ALLOW, CONNECTION, HeaderValue};
 use http::request::Parts;
 
+use crate::analytics::{Account, Analytics};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -58,6 +59,7 @@ struct Context {
     cache: Cache,
     namespaces: Namespaces,
     metrics: Metrics,
+    analytics: Analytics,
     /// The domain whose subdomains are buckets.
     s3_domain: Option<String>,
     /// Most bytes of an object that comes in parts.
@@ -67,14 +69,14 @@ struct Context {
 }
 
 impl Protocols {
-    /// Protocols over `cache`, with the namespaces and limits of `config`.
+    /// Protocols over `cache`, with the namespaces and limits of `config`, which tell `analytics` what is found and stored.
     #[must_use]
-    pub fn new(cache: Cache, config: &Config, metrics: Metrics) -> Self {
+    pub fn new(cache: Cache, config: &Config, metrics: Metrics, analytics: Analytics) -> Self {
         let namespaces = Namespaces::new(config);
         let s3_domain = config.s3_domain.clone();
         let max_in_parts = config.capacity / 2;
         let started = SystemTime::now();
-        let context = Context { cache, namespaces, metrics, s3_domain, max_in_parts, started };
+        let context = Context { cache, namespaces, metrics, analytics, s3_domain, max_in_parts, started };
         let context = Arc::new(context);
         Self { s3: s3::Service::new(Arc::clone(&context)), context }
     }
@@ -102,7 +104,8 @@ impl Protocols {
                 s3::handle(&self.context, &self.s3, operation, admission, &parts, &mut incoming).await
             }
             Protocol::Plain | Protocol::WebDav => {
-                let result = self.context.dispatch(operation, &parts, &mut incoming).await;
+                let account = admission.account(operation.protocol);
+                let result = self.context.dispatch(operation, &account, &parts, &mut incoming).await;
                 result.unwrap_or_else(Refusal::into_response)
             }
         };
@@ -145,6 +148,7 @@ impl Context {
     async fn dispatch(
         &self,
         operation: Operation,
+        account: &Account,
         parts: &Parts,
         incoming: &mut Incoming,
     ) -> Result<Response, Refusal> {
@@ -152,11 +156,11 @@ impl Context {
         match (operation.method, target) {
             (MethodLabel::Get, Target::Object(name)) => {
                 let files = parts.extensions.get::<FileQueue>();
-                read::get(self, name, &parts.headers, files).await
+                read::get(self, account, name, &parts.headers, files).await
             }
             (MethodLabel::Head, Target::Object(name)) => read::head(self, name, &parts.headers).await,
             (MethodLabel::Put, Target::Object(name)) => {
-                plain::put(self, name, &parts.headers, incoming).await
+                plain::put(self, account, name, &parts.headers, incoming).await
             }
             (MethodLabel::Delete, Target::Object(name)) => plain::delete(self, name, &parts.headers).await,
             (MethodLabel::Get | MethodLabel::Head, Target::Root | Target::Collection(_)) => {

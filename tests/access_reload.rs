@@ -173,7 +173,7 @@ fn a_revoked_token_is_refused_at_once_on_open_connections_and_others_go_on() {
         let name = "larder_auth_refusals_total{reason=\"unknown\"}";
         setup.larder.metrics().get(name).copied().unwrap_or_default()
     };
-    wait_for("everyone to be at work", || (setup.larder.metric("larder_hits_total") > 100.0).then_some(()));
+    wait_for("everyone to be at work", || (setup.larder.total("larder_hits_total") > 100.0).then_some(()));
     assert!(refusals() < 1.0);
     setup.write(&tokens(&setup.secrets, &["staying"]));
     setup.hang_up();

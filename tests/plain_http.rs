@@ -3,6 +3,7 @@
 
 mod protocol_support;
 
+use prometheus::IntCounterVec;
 use protocol_support::{Server, receive};
 use tokio::io::AsyncWriteExt as _;
 
@@ -181,17 +182,20 @@ async fn what_cannot_be_done_says_what_can() {
 async fn hits_misses_and_bytes_are_counted_but_not_the_probe() {
     let server = Server::start().await;
     let metrics = &server.metrics;
+    let counted = |counter: &IntCounterVec| counter.with_label_values(&["team", "plain"]).get();
     server.put("/team/x/.sccache_check", "Hello, World!").await;
     server.bare("GET", "/team/x/.sccache_check").await;
     server.bare("GET", "/team/none/.sccache_check").await;
-    assert_eq!((metrics.hits.get(), metrics.misses.get()), (0, 0));
+    assert_eq!((counted(&metrics.hits), counted(&metrics.misses)), (0, 0));
     server.put("/team/a", "12345").await;
     let sent = metrics.sent_bytes.get();
     server.bare("GET", "/team/a").await;
     server.raw("GET /team/a HTTP/1.1\nRange: bytes=0-1", b"").await;
     server.bare("GET", "/team/b").await;
     server.bare("GET", "/team/").await;
-    assert_eq!((metrics.hits.get(), metrics.misses.get()), (2, 1));
+    assert_eq!((counted(&metrics.hits), counted(&metrics.misses)), (2, 1));
+    assert_eq!(counted(&metrics.hit_bytes), 7);
+    assert_eq!(counted(&metrics.stored), 1);
     assert_eq!(metrics.sent_bytes.get() - sent, 7);
     assert_eq!(metrics.received_bytes.get(), 13 + 5);
 }

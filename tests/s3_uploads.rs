@@ -8,6 +8,7 @@ mod running;
 
 use std::time::{Duration, SystemTime};
 
+use larder::analytics::Analytics;
 use larder::config::Config;
 use larder::protocol::Protocols;
 use running::{Answer, Client, Running};
@@ -116,7 +117,9 @@ async fn an_upload_that_nobody_completes_is_gone_after_a_day_and_nothing_else_is
     assert_eq!(client.put("/kept", b"x").await.status, 201);
     let id = begin(&mut client, "k").await;
     part(&mut client, "k", &id, 1, b"xyz").await;
-    let protocols = Protocols::new(server.cache.clone(), &Config::default(), server.metrics.clone());
+    let (config, metrics) = (Config::default(), server.metrics.clone());
+    let analytics = Analytics::open(&config, &metrics);
+    let protocols = Protocols::new(server.cache.clone(), &config, metrics, analytics);
     let hours = |hours: u64| SystemTime::now() + Duration::from_secs(hours * 3600);
     assert_eq!(protocols.expire_uploads(hours(23)).await.unwrap(), 0);
     let tag = part(&mut client, "k", &id, 1, b"xyz").await;

@@ -9,6 +9,7 @@ use std::cell::LazyCell;
 use axum::body::Body;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
+use larder::analytics::Analytics;
 use larder::cache::{Cache, CacheOptions};
 use larder::config::Config;
 use larder::metrics::Metrics;
@@ -53,7 +54,7 @@ impl Server {
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
         });
-        let protocols = Protocols::new(cache, &config, metrics);
+        let protocols = Protocols::new(cache, &config, metrics.clone(), Analytics::open(&config, &metrics));
         let mut server = Self { protocols, runtime, complete: String::new(), _data: data };
         let (status, answer) = server.ask("POST", "default/key?uploads", Vec::new());
         let id = answer.split("<UploadId>").nth(1).and_then(|rest| rest.split('<').next());

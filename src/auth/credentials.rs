@@ -10,6 +10,7 @@ use http::header::AUTHORIZATION;
 
 use super::Rejected;
 use super::cache_token::CacheToken;
+use crate::analytics::sessions::Label;
 use crate::config::SecretDigest;
 
 /// A secret that a caller presents, as its digest.
@@ -17,6 +18,8 @@ pub(super) struct Credentials {
     pub(super) digest: SecretDigest,
     /// All of it, where it has the form of a cache token: nothing is kept of those to compare a digest with.
     pub(super) cache_token: Option<Box<[u8]>>,
+    /// The label behind the last `+` of Basic's user name, which else says nothing.
+    pub(super) label: Option<Label>,
 }
 
 impl Credentials {
@@ -47,7 +50,8 @@ impl Credentials {
             STANDARD.decode(rest).map_err(|_| Rejected::Malformed("what follows Basic is not base64"))?;
         let colon = decoded.iter().position(|byte| *byte == b':');
         let colon = colon.ok_or(Rejected::Malformed("Basic has no ':' between user name and password"))?;
-        Self::of(&decoded[colon + 1..]).map(Some)
+        let label = Label::behind_plus(&decoded[..colon]);
+        Self::of(&decoded[colon + 1..]).map(|credentials| Some(Self { label, ..credentials }))
     }
 
     fn of(secret: &[u8]) -> Result<Self, Rejected> {
@@ -57,7 +61,7 @@ impl Credentials {
             ));
         }
         let cache_token = CacheToken::is_one(secret).then(|| secret.into());
-        Ok(Self { digest: SecretDigest::of(secret), cache_token })
+        Ok(Self { digest: SecretDigest::of(secret), cache_token, label: None })
     }
 }
 
@@ -102,6 +106,20 @@ mod tests {
             let read = Credentials::read(&headers).ok().flatten().unwrap();
             assert_eq!(read.cache_token.as_deref(), kept, "{header}");
         }
+    }
+
+    #[test]
+    fn the_users_name_may_carry_a_sessions_label() {
+        let label = |header: String| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, header.parse().unwrap())]);
+            Credentials::read(&headers).ok().flatten().unwrap().label.map(|label| label.to_string())
+        };
+        let basic = |text: &str| label(format!("Basic {}", STANDARD.encode(text)));
+        assert_eq!(basic("ci+build-17:secret").as_deref(), Some("build-17"));
+        for without in ["ci:secret", "ci:sec+ret", "ci+a b:secret", "ci+:secret", ":secret"] {
+            assert_eq!(basic(without), None, "{without}");
+        }
+        assert_eq!(label("Bearer ci+x:y".to_owned()), None);
     }
 
     proptest! {

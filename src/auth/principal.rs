@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Denied;
+use super::{Denied, NotAdmin};
 use crate::config::{Anonymous, NamespaceScope, Right, Rights, TokenConfig, TokenName};
 use crate::key::Namespace;
 use crate::protocol::operation::Access;
@@ -127,6 +127,20 @@ impl Principal {
                 lacks.map_or(Ok(()), |lack| Err(lack.of_job(&job.subject)))
             }
         }
+    }
+}
+
+impl Principal {
+    /// True for those who have the right to look after the server, which belongs to no namespace.
+    pub(super) fn is_admin(&self) -> Result<(), NotAdmin> {
+        let denied = match self {
+            Self::Local | Self::Anonymous(_) => return Err(NotAdmin::Nobody),
+            Self::Token(token) if token.allow.contains(Right::Admin) => return Ok(()),
+            Self::Job(job) if job.allow.contains(Right::Admin) => return Ok(()),
+            Self::Token(token) => Lack::Right(Right::Admin).of_token(&token.name),
+            Self::Job(job) => Lack::Right(Right::Admin).of_job(&job.subject),
+        };
+        Err(NotAdmin::Denied(denied))
     }
 }
 

@@ -17,6 +17,12 @@ pub enum Rejected {
          access key, with its name as access key id"
     )]
     Missing,
+    /// Nobody in particular, where only the right `admin` gets in.
+    #[error(
+        "this page is for those with the right admin: send a token that has it, as Bearer or as the password of Basic, with any \
+         user name; whoever runs the cache makes one (larder token new --name me --allow read,admin)"
+    )]
+    NotLoggedIn,
     /// More than one header `Authorization`.
     #[error("the request has the header Authorization more than once: send one token")]
     Repeated,
@@ -138,12 +144,21 @@ pub enum Denied {
     },
 }
 
+/// Why a caller may not look after the server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NotAdmin {
+    /// It is nobody in particular: 401.
+    Nobody,
+    /// It is known, and lacks the right: 403.
+    Denied(Denied),
+}
+
 impl Rejected {
     /// The label in metrics and in the audit log.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Missing => "missing",
+            Self::Missing | Self::NotLoggedIn => "missing",
             Self::Repeated | Self::Scheme | Self::Malformed(_) => "malformed",
             Self::Unknown | Self::NoTokens | Self::IssuerGone => "unknown",
             Self::CacheToken => "signature",
@@ -158,6 +173,7 @@ impl Rejected {
     pub fn is_guess(&self) -> bool {
         match self {
             Self::Missing
+            | Self::NotLoggedIn
             | Self::Expired(_)
             | Self::JobExpired
             | Self::IssuerGone

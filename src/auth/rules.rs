@@ -62,6 +62,11 @@ impl Rules {
         rules
     }
 
+    /// There are tokens, or there may be some of CI jobs.
+    pub(super) fn gives_rights(&self) -> bool {
+        !self.by_name.is_empty() || self.jobs.is_some()
+    }
+
     /// Everyone may do everything: nothing is configured.
     pub(super) fn is_open(&self) -> bool {
         self.anonymous.is_none() && self.by_name.is_empty() && self.jobs.is_none()

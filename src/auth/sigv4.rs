@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 
 use super::rules::Rules;
 use super::{Policy, Principal, Rejected};
+use crate::analytics::sessions::Label;
 use crate::sigv4::{ChunkSignatures, Claim, ClaimError, Form, Query, Scope, SigningKey};
 
 /// How far a client's clock may be off, either way. S3's own tolerance.
@@ -23,6 +24,8 @@ const MAX_KEYS: usize = 256;
 pub struct Signed {
     /// Who signed it.
     pub principal: Principal,
+    /// The label of a session behind the last `+` of the access key's id.
+    pub label: Option<Label>,
     /// What the signature promises of the body, as in `x-amz-content-sha256`.
     pub payload_hash: String,
     /// The start of the chain of signatures, should the body be signed in chunks.
@@ -117,8 +120,10 @@ fn verify(
         return Err(SignatureError::Service);
     }
     check_time(claim, now)?;
-    let known = rules.s3_key(&claim.access_key_id, now).ok_or(SignatureError::UnknownKey)?;
-    let id = (claim.access_key_id.clone(), claim.scope.clone());
+    // No token's name has a '+', and no cache token has: what stands behind one is a session's label, good or bad.
+    let name = claim.access_key_id.split('+').next().unwrap_or_default();
+    let known = rules.s3_key(name, now).ok_or(SignatureError::UnknownKey)?;
+    let id = (name.to_owned(), claim.scope.clone());
     let kept = rules.derived_keys.0.read().get(&id).cloned();
     let is_new = kept.is_none();
     let key = kept.unwrap_or_else(|| SigningKey::derive(known.secret.reveal().as_bytes(), &claim.scope));
@@ -134,7 +139,8 @@ fn verify(
         keys.insert(id, key.clone());
     }
     let chunks = ChunkSignatures::new(key, &claim.timestamp, &claim.scope, claim.signature);
-    Ok(Signed { principal: known.principal, payload_hash: claim.payload_hash.clone(), chunks })
+    let label = Label::behind_plus(claim.access_key_id.as_bytes());
+    Ok(Signed { principal: known.principal, label, payload_hash: claim.payload_hash.clone(), chunks })
 }
 
 fn check_time(claim: &Claim, now: SystemTime) -> Result<(), SignatureError> {

@@ -45,7 +45,7 @@ pub(super) fn command() -> Command {
         .arg(list(
             "allow",
             "RIGHTS",
-            "Of read, write, delete and admin, which is reserved [default: read,write]",
+            "Of read, write, delete and admin, which shows the cache's use [default: read,write]",
         ))
         .arg(
             Arg::new("expires")

@@ -28,7 +28,7 @@ pub enum Right {
     Write = 2,
     /// Remove objects.
     Delete = 4,
-    /// Reserved for looking after the server: nothing asks for it yet.
+    /// See the pages about the cache's use: `/-/api`. It belongs to no namespace.
     Admin = 8,
 }
 
@@ -118,7 +118,7 @@ pub const TOKEN_KEYS: &[TokenKey] = &[
     TokenKey {
         name: "allow",
         value: "list of read, write, delete, admin",
-        help: "What it may do. Not set: read and write. admin is reserved: nothing asks for it yet.",
+        help: "What it may do. Not set: read and write. admin: see the pages about the cache's use, whatever its namespaces.",
     },
     TokenKey {
         name: "expires",

@@ -1,4 +1,4 @@
-//! The server's own pages: `/-/healthy`, `/-/ready`, `/metrics`. `/-/token` is beside it, and
+//! The server's own pages: `/-/healthy`, `/-/ready`, `/metrics`. `/-/` and `/-/token` are beside it, and
 //! everything else below `/-/` is a 404 that says so.
 //!
 //! These answer however busy the server is, so they must not touch the store beyond a look at its state.
@@ -81,8 +81,10 @@ async fn render(State(pages): State<Pages>) -> Response<Body> {
 }
 
 async fn unknown(uri: Uri) -> Response<Body> {
-    let text =
-        format!("there is no page {}; there are /-/healthy, /-/ready, /-/token and /metrics", uri.path());
+    let text = format!(
+        "there is no page {}; there are /-/, /-/healthy, /-/ready, /-/token and /metrics",
+        uri.path()
+    );
     Refusal::new(ErrorCode::NotFound, text).into_response()
 }
 

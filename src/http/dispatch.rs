@@ -2,20 +2,25 @@
 //!
 //! The only file that has the protocols act.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 
 use super::record::Record;
 use super::{Caller, Shared, cross_site};
+use crate::analytics::sessions::{self, Label, Session};
 use crate::auth::audit::Attempt;
-use crate::auth::{Denied, Principal, Rejected, SignatureError};
+use crate::auth::{Denied, Identity, Principal, Rejected, SignatureError};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::operation::{Admission, Operation};
 use crate::protocol::path::Target;
 use crate::protocol::s3::Payload;
 use crate::sigv4::ClaimError;
+
+/// Carries a session's label, for clients whose credentials cannot.
+const SESSION: HeaderName = HeaderName::from_static(sessions::HEADER);
 
 /// Why a request does not come as far as the protocols.
 enum Refused {
@@ -58,12 +63,27 @@ fn admit(
     record: &mut Record,
 ) -> Result<(Principal, Admission), Refused> {
     cross_site::check(request)?;
-    let (principal, payload) = identify(shared, request, operation, caller)?;
+    let (Identity { principal, label }, payload) = identify(shared, request, operation, caller)?;
     record.is_from(&principal);
+    let session = session(shared, request.headers(), &principal, label);
+    record.is_of(session.as_ref());
     match shared.policy.permit(&principal, operation) {
-        Ok(()) => Ok((principal, Admission { request_id: record.id(), payload })),
+        Ok(()) => Ok((principal, Admission { request_id: record.id(), payload, session })),
         Err(denied) => Err(Refused::Denied(principal, denied)),
     }
+}
+
+/// Counts a known caller's request for its client, and for the build that it says it belongs to.
+fn session(
+    shared: &Shared,
+    headers: &HeaderMap,
+    principal: &Principal,
+    label: Option<Label>,
+) -> Option<Arc<Session>> {
+    let client = shared.analytics.request(headers.get(header::USER_AGENT).map(HeaderValue::as_bytes));
+    let named = headers.get(SESSION).and_then(|value| Label::read(value.as_bytes()));
+    let label = named.or(label)?;
+    Some(shared.analytics.session(&principal.to_string(), &label, client))
 }
 
 fn identify(
@@ -71,7 +91,7 @@ fn identify(
     request: &Request<Body>,
     operation: &Operation,
     caller: &Caller,
-) -> Result<(Principal, Payload), Refused> {
+) -> Result<(Identity, Payload), Refused> {
     let (headers, certificate) = (request.headers(), caller.certificate.as_deref());
     let Some(s3) = &operation.s3 else {
         return Ok((shared.policy.identify(headers, certificate)?, Payload::Plain));
@@ -80,7 +100,10 @@ fn identify(
     let signed =
         shared.policy.verify_signature(request.method(), request.uri(), query, headers, SystemTime::now())?;
     match signed {
-        Some(signed) => Ok((signed.principal, Payload::signed(&signed.payload_hash, signed.chunks)?)),
+        Some(signed) => {
+            let identity = Identity { principal: signed.principal, label: signed.label };
+            Ok((identity, Payload::signed(&signed.payload_hash, signed.chunks)?))
+        }
         None => Ok((shared.policy.identify(headers, certificate)?, Payload::unsigned(headers)?)),
     }
 }
@@ -129,10 +152,11 @@ impl From<Refusal> for Refused {
 }
 
 /// RFC 9110, 15.5.2: a 401 says how to log in. No cache client answers, but a person with curl or a browser does.
-fn unauthorized(rejected: &Rejected) -> Refusal {
+pub(super) fn unauthorized(rejected: &Rejected) -> Refusal {
     let code = match rejected {
         Rejected::Signature(error) => return Refusal::new(signature_code(error), error.to_string()),
         Rejected::Missing
+        | Rejected::NotLoggedIn
         | Rejected::Repeated
         | Rejected::Scheme
         | Rejected::Malformed(_)

@@ -12,6 +12,7 @@ use axum::http::{Method, Request, StatusCode, Uri};
 
 use super::labels::RequestLabels;
 use super::{Caller, Shared};
+use crate::analytics::sessions::Session;
 use crate::auth::Principal;
 use crate::protocol::operation::{Operation, Protocol};
 
@@ -24,6 +25,8 @@ pub(super) struct Record {
     status: Option<StatusCode>,
     sent_bytes: u64,
     complete: bool,
+    /// The build that it belongs to.
+    session: Option<Arc<Session>>,
     line: Option<Box<Line>>,
 }
 
@@ -57,6 +60,7 @@ impl Record {
             status: None,
             sent_bytes: 0,
             complete: false,
+            session: None,
             line,
         }
     }
@@ -88,6 +92,11 @@ impl Record {
         if let Some(line) = &mut self.line {
             line.principal = Some(principal.clone());
         }
+    }
+
+    /// Notes the build that the request belongs to.
+    pub(super) fn is_of(&mut self, session: Option<&Arc<Session>>) {
+        self.session = session.cloned();
     }
 
     /// Notes the answer's status. Counted here and not at the end of the body, so that a client that has its
@@ -133,6 +142,9 @@ impl Drop for Record {
         let seconds = self.started.elapsed().as_secs_f64();
         if self.status.is_some() {
             self.shared.labels.observe(self.labels, seconds);
+        }
+        if let Some(session) = &self.session {
+            self.shared.analytics.answered(session, seconds, self.sent_bytes);
         }
         if let Some(line) = &self.line {
             self.log(line, seconds);

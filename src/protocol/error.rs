@@ -51,6 +51,8 @@ codes! {
         "The path breaks a rule: '.' or '..', an empty segment, a control byte, '%2F', not UTF-8, a bad escape, or a key over 1024 bytes.";
     BadHeader = "bad_header" BAD_REQUEST
         "A header cannot be understood, or has no meaning for this method.";
+    BadQuery = "bad_query" BAD_REQUEST
+        "Below /-/api: a parameter of the query is not known, or there twice, or has no value that it can have.";
     BadXml = "bad_xml" BAD_REQUEST
         "The body of a PROPFIND is no XML that WebDAV allows.";
     IncompleteBody = "incomplete_body" BAD_REQUEST

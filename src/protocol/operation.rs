@@ -3,23 +3,17 @@
 //! Authorisation, logs and metrics use this type, so that they agree with what is then carried out. It
 //! must not touch the cache or the body.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, Uri};
 
+use crate::analytics::Account;
+pub use crate::analytics::Protocol;
+use crate::analytics::sessions::Session;
 use crate::protocol::destination::{self, DestinationError};
 use crate::protocol::namespaces::Namespaces;
 use crate::protocol::path::{PathError, Target};
 use crate::protocol::s3::{self, Payload, S3Request};
-
-/// Which protocol a request speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Protocol {
-    /// GET, HEAD, PUT, DELETE of objects, and methods that no protocol knows.
-    Plain,
-    /// What only WebDAV has: OPTIONS, PROPFIND, MKCOL, COPY, MOVE, and DELETE of a collection.
-    WebDav,
-    /// S3: signed with Signature V4, or with headers or parameters that only S3 has.
-    S3,
-}
 
 /// A request's method. Unknown ones are all [`MethodLabel::Other`], so that labels of metrics stay few.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,6 +80,15 @@ pub struct Admission {
     pub request_id: u64,
     /// What the request's signature, if it has one, promises of the body.
     pub payload: Payload,
+    /// The build that the request says it belongs to.
+    pub session: Option<Arc<Session>>,
+}
+
+impl Admission {
+    /// On whose account the request goes.
+    pub(super) fn account(&self, protocol: Protocol) -> Account {
+        Account { protocol, session: self.session.clone() }
+    }
 }
 
 impl Operation {
@@ -131,21 +134,6 @@ impl Operation {
             _ => None,
         };
         Self { protocol, method, access: method.access(), target, destination, s3: None }
-    }
-}
-
-impl Protocol {
-    /// Every protocol, for tables of metrics.
-    pub const ALL: &[Self] = &[Self::Plain, Self::WebDav, Self::S3];
-
-    /// The label in metrics and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::WebDav => "webdav",
-            Self::S3 => "s3",
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::HeaderMap;
 
+use crate::analytics::Account;
 use crate::key::ObjectName;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::incoming::Incoming;
@@ -14,11 +15,12 @@ use crate::protocol::{Context, validators, write};
 
 pub(super) async fn put(
     context: &Context,
+    account: &Account,
     name: ObjectName,
     headers: &HeaderMap,
     incoming: &mut Incoming,
 ) -> Result<Response, Refusal> {
-    let stored = write::put(context, name, headers, incoming).await?;
+    let stored = write::put(context, account, name, headers, incoming).await?;
     // sccache takes 200, 201 and 204 for success.
     let mut response = Response::new(Body::empty());
     *response.status_mut() = if stored.created { StatusCode::CREATED } else { StatusCode::NO_CONTENT };

@@ -2,13 +2,14 @@
 //!
 //! A miss is 404 at once. It must not change anything but the object's recency.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE,
 };
 
+use crate::analytics::Account;
 use crate::cache::Object;
 use crate::key::ObjectName;
 use crate::object::ObjectInfo;
@@ -19,8 +20,12 @@ use crate::protocol::handoff::{FileQueue, MAX_STAND_IN};
 use crate::protocol::range::{self, Wanted};
 use crate::protocol::{Context, validators};
 
+/// Objects do not tell yet what they cost to make.
+const UNKNOWN_COST: u32 = 0;
+
 pub(super) async fn get(
     context: &Context,
+    account: &Account,
     name: ObjectName,
     headers: &HeaderMap,
     files: Option<&FileQueue>,
@@ -29,15 +34,18 @@ pub(super) async fn get(
         Some(object) => serve(context, object, headers, files).await,
         None => Err(miss()),
     };
-    if !name.key.is_probe() {
-        match answer.as_ref().map_err(Refusal::code) {
-            Ok(_) | Err(ErrorCode::PreconditionFailed | ErrorCode::RangeNotSatisfiable) => {
-                context.metrics.hits.inc();
-            }
-            Err(ErrorCode::NotFound) => context.metrics.misses.inc(),
-            // A failure says nothing about what is stored.
-            Err(_) => {}
+    match answer.as_ref().map_err(Refusal::code) {
+        Ok(response) => {
+            // Known of every body, and 0 where the client has the object already.
+            let bytes = response.body().size_hint().lower();
+            context.analytics.hit(account, &name, bytes, UNKNOWN_COST);
         }
+        Err(ErrorCode::PreconditionFailed | ErrorCode::RangeNotSatisfiable) => {
+            context.analytics.hit(account, &name, 0, UNKNOWN_COST);
+        }
+        Err(ErrorCode::NotFound) => context.analytics.miss(account, &name),
+        // A failure says nothing about what is stored.
+        Err(_) => {}
     }
     answer
 }

@@ -89,10 +89,15 @@ async fn dispatch(
     };
     if let Target::Object(name) = target.clone() {
         if objects::are_asked_for(method, query, headers) {
+            let account = admission.account(operation.protocol);
             let answered = match method {
-                MethodLabel::Get => objects::get(context, name, query, headers, &parts.extensions).await,
+                MethodLabel::Get => {
+                    objects::get(context, &account, name, query, headers, &parts.extensions).await
+                }
                 MethodLabel::Head => objects::head(context, name, query, headers).await,
-                MethodLabel::Put => objects::put(context, name, headers, admission.payload, incoming).await,
+                MethodLabel::Put => {
+                    objects::put(context, &account, name, headers, admission.payload, incoming).await
+                }
                 _ => objects::delete(context, name, headers).await,
             };
             return Ok(answered?);

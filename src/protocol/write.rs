@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_RANGE, HeaderMap};
 
+use crate::analytics::Account;
 use crate::cache::{PutOptions, Stored};
 use crate::key::ObjectName;
 use crate::object::Precondition;
@@ -35,6 +36,7 @@ impl Source for Incoming {
 
 pub(super) async fn put(
     context: &Context,
+    account: &Account,
     name: ObjectName,
     headers: &HeaderMap,
     source: &mut impl Source,
@@ -43,9 +45,12 @@ pub(super) async fn put(
         // RFC 9110, 14.5: taking the part for the whole would store a torn object.
         return Err(Refusal::new(ErrorCode::BadHeader, "Content-Range on a PUT: send the whole object"));
     }
+    let cost_ms = context.analytics.cost_ms(account, &name);
     let precondition = precondition(context, &name, headers).await?;
     let limit = context.namespaces.max_object_size(&name.namespace);
-    store(context, name, precondition, limit, source).await
+    let stored = store(context, name.clone(), precondition, limit, source).await?;
+    context.analytics.stored(account, &name, stored.info.length, cost_ms);
+    Ok(stored)
 }
 
 /// Takes all of `source`, of at most `limit` bytes, into the object `name`.

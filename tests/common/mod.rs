@@ -171,6 +171,11 @@ impl Larder {
         *self.metrics().get(name).unwrap_or_else(|| panic!("/metrics has no {name}"))
     }
 
+    /// The samples of a metric with labels, added up; 0 while there are none.
+    pub fn total(&self, name: &str) -> f64 {
+        total(&self.metrics(), name)
+    }
+
     /// Bytes of disk blocks below the data directory, directories included.
     pub fn disk_bytes(&self) -> u64 {
         block_bytes(&self.data_dir())
@@ -183,6 +188,12 @@ impl Drop for Larder {
             eprintln!("--- log of the server ---\n{}", self.log());
         }
     }
+}
+
+/// The samples of a metric with labels, added up; 0 where there are none.
+pub fn total(metrics: &BTreeMap<String, f64>, name: &str) -> f64 {
+    let is_of_it = |sample: &str| sample.split('{').next() == Some(name);
+    metrics.iter().filter(|(sample, _)| is_of_it(sample)).map(|(_, value)| value).sum()
 }
 
 /// Bytes of disk blocks of `path` and of all below it. What vanishes while it is counted counts nothing.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::sccache::{Sccache, Stats};
-use super::{Larder, tools};
+use super::{Larder, tools, total};
 
 /// The cargo project's own output: the letters of a sentence as JSON, in base64 and in hex.
 pub const EXPECTED_OUTPUT: &str = include_str!("../clients/cargo-project/expected-output");
@@ -54,7 +54,7 @@ impl Project {
             let stats = sccache.settled_stats();
             assert_eq!((stats.write_errors, stats.read_errors), (0, 0), "{stats:?}\n{}", sccache.log());
             let after = larder.metrics();
-            let counted = |name: &str| after[name] - before[name];
+            let counted = |name: &str| total(&after, name) - total(&before, name);
             assert_eq!(counted("larder_hits_total"), count(stats.hits), "hits, ours and sccache's");
             let missed = count(stats.misses + stats.failed);
             assert_eq!(counted("larder_misses_total"), missed, "misses, ours and sccache's: {stats:?}");

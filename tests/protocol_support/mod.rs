@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use larder::analytics::Analytics;
 use larder::cache::{Cache, CacheOptions};
 use larder::config::{Config, NamespaceConfig};
 use larder::key::Namespace;
@@ -48,7 +49,7 @@ impl Server {
         config.namespaces.insert(namespace("small"), small);
         let metrics = Metrics::new().unwrap();
         let cache = Cache::open(CacheOptions::from(&config), metrics.clone()).unwrap();
-        let protocols = Protocols::new(cache, &config, metrics.clone());
+        let protocols = Protocols::new(cache, &config, metrics.clone(), Analytics::open(&config, &metrics));
         let router = Router::new().fallback(answer).with_state(protocols);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

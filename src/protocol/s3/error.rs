@@ -23,7 +23,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 pub fn code(code: ErrorCode) -> S3ErrorCode {
     match code {
         ErrorCode::BadPath => S3ErrorCode::InvalidURI,
-        ErrorCode::BadHeader => S3ErrorCode::InvalidArgument,
+        ErrorCode::BadHeader | ErrorCode::BadQuery => S3ErrorCode::InvalidArgument,
         ErrorCode::BadXml => S3ErrorCode::MalformedXML,
         ErrorCode::IncompleteBody => S3ErrorCode::IncompleteBody,
         ErrorCode::BadDigest => S3ErrorCode::BadDigest,

@@ -15,6 +15,7 @@ use super::checksums::Subject;
 use super::payload::Payload;
 use super::request::COPY_SOURCE;
 use super::verified::Verified;
+use crate::analytics::Account;
 use crate::key::ObjectName;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::handoff::FileQueue;
@@ -61,13 +62,14 @@ pub(super) fn are_asked_for(method: MethodLabel, query: &Query, headers: &Header
 
 pub(super) async fn get(
     context: &Context,
+    account: &Account,
     name: ObjectName,
     query: &Query,
     headers: &HeaderMap,
     extensions: &Extensions,
 ) -> Result<Response, Refusal> {
     let files = extensions.get::<FileQueue>();
-    overridden(read::get(context, name, headers, files).await?, query)
+    overridden(read::get(context, account, name, headers, files).await?, query)
 }
 
 pub(super) async fn head(
@@ -81,6 +83,7 @@ pub(super) async fn head(
 
 pub(super) async fn put(
     context: &Context,
+    account: &Account,
     name: ObjectName,
     headers: &HeaderMap,
     payload: Payload,
@@ -93,7 +96,7 @@ pub(super) async fn put(
             "PutObject needs a Content-Length; of unknown length is what plain HTTP takes",
         ));
     }
-    let stored = write::put(context, name, headers, &mut body).await?;
+    let stored = write::put(context, account, name, headers, &mut body).await?;
     let mut response = Response::new(Body::empty());
     validators::set(response.headers_mut(), &stored.info);
     Ok(response)

@@ -1,0 +1,168 @@
+//! Build sessions: the requests of one build, told apart by a label that its credentials or a header carry.
+//!
+//! Owns which sessions there are, when one ends and how many are kept. What one counts is [`Session`]'s, and the file they outlive
+//! the process in `saved`'s. Never a label in metrics: labels are as many as there are builds.
+//!
+//! Bounded: [`MOST_SESSIONS`] sessions of 2 × [`MOST_MISSES`] names of at most 200 bytes and a kilobyte of counts, so about a megabyte
+//! of memory at most; and [`saved::MOST_BYTES`] on disk.
+
+mod label;
+mod saved;
+mod session;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+pub use self::label::{HEADER, Label};
+use self::saved::File;
+pub use self::saved::most_bytes;
+pub use self::session::{ClientRequests, Miss, Session, SessionSummary};
+
+/// Most sessions that are kept, those that are over included.
+pub const MOST_SESSIONS: usize = 200;
+/// A session without a request for so long is over, in milliseconds; the next request with its label begins another.
+pub const IDLE_MS: u64 = 30 * 60 * 1000;
+/// Longest name of a principal that is kept, in bytes: a CI job's comes from its issuer.
+const LONGEST_PRINCIPAL: usize = 200;
+
+/// The sessions of a server.
+pub(super) struct Sessions {
+    book: Mutex<Book>,
+    file: File,
+}
+
+struct Book {
+    /// All that are kept, in the order of their beginning.
+    all: Vec<Arc<Session>>,
+    /// The last one of each principal and label.
+    last: HashMap<(String, Label), Arc<Session>>,
+    next_id: u64,
+}
+
+impl Sessions {
+    /// With those that were saved in `directory`, of a server of this capacity in bytes.
+    pub(super) fn open(directory: &Path, capacity: u64) -> Self {
+        let (file, saved) = File::open(directory, capacity);
+        let next_id = saved.iter().map(|session| session.id).max().map_or(1, |id| id + 1);
+        let mut book = Book { all: Vec::new(), last: HashMap::new(), next_id };
+        for summary in saved {
+            let Ok(label) = summary.label.parse() else { continue };
+            let key = (summary.principal.clone(), label);
+            let session = Arc::new(Session::resumed(summary));
+            book.all.push(Arc::clone(&session));
+            book.last.insert(key, session);
+        }
+        Self { book: Mutex::new(book), file }
+    }
+
+    /// The session that goes on under this label, or a new one.
+    pub(super) fn find(&self, principal: &str, label: &Label, now_ms: u64) -> Arc<Session> {
+        let principal = &principal[..principal.floor_char_boundary(LONGEST_PRINCIPAL)];
+        let key = (principal.to_owned(), label.clone());
+        let mut book = self.book.lock();
+        if let Some(session) = book.last.get(&key).filter(|session| session.is_running(now_ms)) {
+            return Arc::clone(session);
+        }
+        let session = Arc::new(Session::begin(book.next_id, principal, label, now_ms));
+        book.next_id += 1;
+        book.all.push(Arc::clone(&session));
+        book.last.insert(key, Arc::clone(&session));
+        if book.all.len() > MOST_SESSIONS {
+            book.forget_oldest();
+        }
+        session
+    }
+
+    /// Those used last, the newest first.
+    pub(super) fn list(&self, limit: usize, now_ms: u64) -> Vec<SessionSummary> {
+        let all = self.book.lock().all.clone();
+        let mut list: Vec<_> = all.iter().map(|session| session.summary(now_ms)).collect();
+        list.sort_by_key(|session| std::cmp::Reverse((session.last_seen_ms, session.id)));
+        list.truncate(limit);
+        list
+    }
+
+    /// Writes them down, if anything has changed since.
+    pub(super) fn save(&self) {
+        self.file.save(&self.list(MOST_SESSIONS, 0));
+    }
+}
+
+impl Book {
+    /// Forgets the session that was used the longest time ago.
+    fn forget_oldest(&mut self) {
+        let oldest = self.all.iter().enumerate().min_by_key(|(_, session)| session.last_seen_ms());
+        let Some((at, _)) = oldest else { return };
+        let gone = self.all.remove(at);
+        self.last.retain(|_, session| !Arc::ptr_eq(session, &gone));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: u64 = 60_000;
+
+    fn label(text: &str) -> Label {
+        text.parse().unwrap()
+    }
+
+    fn seen(sessions: &Sessions, principal: &str, text: &str, now_ms: u64) -> u64 {
+        let session = sessions.find(principal, &label(text), now_ms);
+        session.request("sccache", now_ms);
+        session.summary(now_ms).id
+    }
+
+    #[test]
+    fn a_session_goes_on_until_nothing_is_asked_for_half_an_hour() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::open(dir.path(), 1 << 30);
+        let first = seen(&sessions, "ci", "build-1", MINUTE);
+        assert_eq!(seen(&sessions, "ci", "build-1", 31 * MINUTE), first);
+        assert_ne!(seen(&sessions, "ci", "build-2", 31 * MINUTE), first, "another label");
+        assert_ne!(seen(&sessions, "dev", "build-1", 31 * MINUTE), first, "somebody else's");
+        let again = seen(&sessions, "ci", "build-1", 61 * MINUTE + 1);
+        assert_ne!(again, first, "the first one is over");
+        let list = sessions.list(10, 62 * MINUTE);
+        let shown: Vec<_> = list.iter().map(|s| (s.id, s.requests, s.is_running)).collect();
+        assert_eq!(shown, [(4, 1, true), (3, 1, false), (2, 1, false), (1, 2, false)]);
+        assert_eq!(sessions.list(2, 62 * MINUTE).len(), 2);
+    }
+
+    #[test]
+    fn however_many_labels_there_are_the_last_ones_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::open(dir.path(), 1 << 30);
+        let number = MOST_SESSIONS as u64;
+        for build in 0..3 * number {
+            seen(&sessions, &"p".repeat(1000), &format!("build-{build}"), build + 1);
+        }
+        let list = sessions.list(usize::MAX, 3 * number);
+        assert_eq!(list.len(), MOST_SESSIONS);
+        assert_eq!((list[0].id, list[MOST_SESSIONS - 1].id), (3 * number, 2 * number + 1));
+        assert_eq!(list[0].principal.len(), LONGEST_PRINCIPAL);
+        let book = sessions.book.lock();
+        assert_eq!((book.all.len(), book.last.len()), (MOST_SESSIONS, MOST_SESSIONS));
+    }
+
+    #[test]
+    fn sessions_outlive_the_process_and_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let sessions = Sessions::open(dir.path(), 1 << 30);
+        let first = seen(&sessions, "ci", "build-1", MINUTE);
+        let session = sessions.find("ci", &label("build-1"), MINUTE);
+        session.hit(1500);
+        session.miss();
+        sessions.save();
+        let before = sessions.list(10, MINUTE);
+        let sessions = Sessions::open(dir.path(), 1 << 30);
+        assert_eq!(sessions.list(10, MINUTE), before);
+        assert_eq!(seen(&sessions, "ci", "build-1", 2 * MINUTE), first);
+        assert_eq!(sessions.list(10, MINUTE)[0].hits, 1);
+        assert_eq!(seen(&sessions, "ci", "build-2", 2 * MINUTE), first + 1, "no number is given twice");
+    }
+}
