@@ -252,9 +252,8 @@ impl Tier {
 
     /// A body that the bucket had begun to send did not come to its end.
     pub(super) fn body_failed(&self, error: &BucketError) {
-        if let Some(admitted) = self.breaker.admit() {
-            admitted.report(true);
-        }
+        self.breaker.body_broke_off();
+        self.metrics.bucket_breaker.set(self.breaker.state().gauge());
         self.note(Some(error));
     }
 

@@ -40,6 +40,8 @@ pub(in crate::cache) struct Breaker(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     failures: u32,
+    /// Bodies in a row that broke off. The answers that they belonged to had begun well, and those count as no success here.
+    broken_bodies: u32,
     /// Until when the bucket is left alone.
     open_until: Option<Instant>,
     pause: Duration,
@@ -68,6 +70,20 @@ impl Breaker {
         Some(Admitted { breaker: self, is_probe, reported: false })
     }
 
+    /// A body broke off, or nothing more of it came.
+    pub(in crate::cache) fn body_broke_off(&self) {
+        let mut inner = self.0.lock();
+        inner.broken_bodies = inner.broken_bodies.saturating_add(1);
+        if inner.open_until.is_none() && inner.broken_bodies >= FAILURES {
+            inner.open();
+        }
+    }
+
+    /// A body came to its end.
+    pub(in crate::cache) fn body_ended(&self) {
+        self.0.lock().broken_bodies = 0;
+    }
+
     /// Whether the bucket is asked now.
     pub(in crate::cache) fn state(&self) -> BreakerState {
         let inner = self.0.lock();
@@ -90,18 +106,27 @@ impl Admitted<'_> {
         if !failed {
             // What was asked before the failures says nothing of now.
             if self.is_probe || inner.open_until.is_none() {
-                *inner = Inner::default();
+                let broken_bodies = inner.broken_bodies;
+                // A bucket that only begins well is left alone for as long as one that does not.
+                let pause = if broken_bodies > 0 { inner.pause } else { Duration::ZERO };
+                *inner = Inner { broken_bodies, pause, ..Inner::default() };
             }
             return;
         }
         inner.failures = inner.failures.saturating_add(1);
         if self.is_probe || inner.open_until.is_none() && inner.failures >= FAILURES {
-            let pause = (inner.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-            inner.pause = pause;
-            // Servers that share a bucket must not all come back in the same moment.
-            let jitter = pause.mul_f64(0.25 * jitter());
-            inner.open_until = Some(Instant::now() + pause - jitter);
+            inner.open();
         }
+    }
+}
+
+impl Inner {
+    /// Leaves the bucket alone for a while, longer each time.
+    fn open(&mut self) {
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        // Servers that share a bucket must not all come back in the same moment.
+        let jitter = self.pause.mul_f64(0.25 * jitter());
+        self.open_until = Some(Instant::now() + self.pause - jitter);
     }
 }
 
@@ -140,6 +165,28 @@ mod tests {
         breaker.0.lock().open_until = Some(Instant::now());
         drop(breaker.admit().unwrap());
         breaker.admit().unwrap().report(false);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn answers_that_begin_well_do_not_outweigh_bodies_that_break_off() {
+        let breaker = Breaker::default();
+        for _ in 0..FAILURES {
+            assert_eq!(breaker.state(), BreakerState::Closed);
+            breaker.admit().unwrap().report(false);
+            breaker.body_broke_off();
+        }
+        assert_eq!(breaker.state(), BreakerState::Open);
+        // One probe finds out nothing, one more body does.
+        breaker.0.lock().open_until = Some(Instant::now());
+        breaker.admit().unwrap().report(false);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        breaker.body_broke_off();
+        assert_eq!(breaker.state(), BreakerState::Open);
+        breaker.0.lock().open_until = Some(Instant::now());
+        breaker.admit().unwrap().report(false);
+        breaker.body_ended();
+        breaker.body_broke_off();
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
 

@@ -140,6 +140,7 @@ impl Arrival {
             }
             next = self.next(&mut read).await;
         }
+        self.tier.breaker.body_ended();
         let checksum = check.xxh3.finish_128();
         if !check.holds(&object, known) {
             return Ok(self.damaged("its checksum is another"));
