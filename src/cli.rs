@@ -13,11 +13,15 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{CONFIG_VARIABLE, Config, Input, KEYS, Problems};
 
+mod api;
 mod env;
+mod figures;
 mod hints;
 mod import;
 mod reload;
 mod serve;
+mod sessions;
+mod stats;
 mod token;
 
 /// Why a command ended without doing what was asked.
@@ -86,6 +90,8 @@ pub fn run(
         Some(("check", matches)) => check(&input(matches, vars)),
         Some(("env", matches)) => env::run(matches, &input(matches, vars)),
         Some(("import", matches)) => import::run(matches, vars),
+        Some(("stats", matches)) => stats::run(matches, &input(matches, vars)),
+        Some(("sessions", matches)) => sessions::run(matches, &input(matches, vars)),
         Some(("token", matches)) => match matches.subcommand() {
             Some(("new", matches)) => token::run(matches, &input(matches, vars)),
             _ => Ok(()),
@@ -123,6 +129,8 @@ fn command() -> Command {
                 .after_help(LAYERS),
         ))
         .subcommand(env::command().arg(config_arg()))
+        .subcommand(stats::command())
+        .subcommand(sessions::command())
         .subcommand(import::command())
         .subcommand(token::command())
 }
@@ -174,6 +182,12 @@ fn check(input: &Input) -> Result<(), CliError> {
         let _ = writeln!(io::stderr(), "larder: warning: {warning}");
     }
     print(&format!("# The configuration is good. It is:\n{}", loaded.to_toml()))
+}
+
+/// Runs what a command has to wait for.
+fn block_on(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| CliError::run("cannot start the runtime", &error))?.block_on(work)
 }
 
 fn print(text: &str) -> Result<(), CliError> {

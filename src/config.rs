@@ -33,7 +33,7 @@ pub use certificates::{CertificateName, CertificateNameKind};
 pub use file::File;
 pub use file::tokens::print_expiry;
 pub use keys::{KEYS, Key, NAMESPACE_KEYS, NamespaceKey};
-pub use load::{CONFIG_VARIABLE, Input, Loaded};
+pub use load::{CONFIG_VARIABLE, Input, Loaded, URL_VARIABLE};
 pub use namespaces::{DEFAULT_IDLE_EXPIRY, MIN_QUOTA, NamespaceConfig, Overwrite};
 pub use oidc::{
     ClaimPattern, DEFAULT_MAX_TTL, LONGEST_MAX_TTL, MIN_TOKEN_KEY_CHARS, OIDC_KEYS, OIDC_RULE_KEYS,

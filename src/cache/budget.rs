@@ -168,7 +168,8 @@ impl Budget {
     /// Bytes that are not records, with the room that they may grow by.
     fn databases(&self) -> u64 {
         let index = self.index_bytes.load(Ordering::Acquire);
-        index + self.catalogue_bytes.load(Ordering::Acquire) + OVERHEAD_BYTES
+        let analytics = crate::analytics::most_disk_bytes(self.capacity);
+        index + self.catalogue_bytes.load(Ordering::Acquire) + analytics + OVERHEAD_BYTES
     }
 
     /// Notes how many bytes are free on the file system.

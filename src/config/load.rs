@@ -15,6 +15,8 @@ use crate::key::Namespace;
 
 /// The variable that names the configuration file.
 pub const CONFIG_VARIABLE: &str = "LARDER_CONFIG";
+/// The variable that names the server that `larder stats` and the like ask. A server itself has no use for it.
+pub const URL_VARIABLE: &str = "LARDER_URL";
 
 /// Everything a configuration is made of.
 #[derive(Clone, Debug, Default)]
@@ -130,7 +132,7 @@ impl Input {
 
 /// Variables of ours that set no key of the table.
 fn is_no_key(draft: &Draft, variable: &str) -> bool {
-    [CONFIG_VARIABLE, token_secrets::TOKEN_VARIABLE].contains(&variable)
+    [CONFIG_VARIABLE, URL_VARIABLE, token_secrets::TOKEN_VARIABLE].contains(&variable)
         || token_secrets::names_variable(draft, variable)
         || is_service_link(variable)
 }
