@@ -200,7 +200,7 @@ impl Analytics {
     }
 }
 
-/// Most bytes that the files in the data directory take, in a server of this capacity: a file, and the one that is about to replace it.
+/// Most bytes that the files in the data directory take, in a server of this capacity: each, and the one that is about to replace it.
 #[must_use]
 pub fn most_disk_bytes(capacity: u64) -> u64 {
     2 * (sessions::most_bytes(capacity) + history::most_bytes(capacity) + sizes::most_bytes(capacity))

@@ -1,54 +1,31 @@
 //! The page at `/-/`, looked at with a real Chromium: it says what the server says, to those who may see it, can be read on
 //! desktops and phones, in light and dark, and runs nothing that clients smuggle into names.
 //!
-//! Screenshots go to `target/page/`. Knows larder from outside only.
+//! Knows larder from outside only.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/chromium.rs"]
 mod chromium;
 mod common;
+#[path = "support/shown.rs"]
+mod shown;
 
-use std::path::PathBuf;
-
-use chromium::{Chromium, SCREENS, Screen};
+use chromium::{Chromium, SCREENS};
 use common::http::{self, Connection};
 use common::project::Project;
 use common::sccache::Sccache;
 use common::{Larder, Options, tools, wait_for};
-use serde_json::{Value, json};
+use serde_json::json;
+use shown::{api, browser, every_screen_can_be_read, open};
 
 const CI: &str = "the-secret-of-ci-0123456789";
 const BOSS: &str = "the-secret-of-boss-0123456789";
 const CONFIG: &str = "[namespaces.ci]\nquota = \"64MiB\"\n[namespaces.\"pr-*\"]\nquota = \"32MiB\"\n\
                       [tokens.ci]\nsecret_env = \"CI\"\n\
                       [tokens.boss]\nsecret_env = \"BOSS\"\nallow = [\"admin\"]\n";
-/// Every complaint about what cannot be read.
-const LEGIBLE: &str = include_str!("support/legible.js");
 /// A name that is a script wherever it is taken for HTML.
 const HOSTILE: &str = "<script>window.owned=1<img src=x onerror=window.owned=1>";
-
-fn browser() -> Chromium {
-    Chromium::start(&tools::tool("chromium"))
-}
-
-fn open(browser: &mut Chromium, larder: &Larder) {
-    browser.go(&larder.url("/-/"));
-    browser.until("document.body?.dataset.shown > 0");
-}
-
-fn screenshot(browser: &mut Chromium, what: &str, screen: Screen) {
-    let file: PathBuf = tools::repository().join("target/page").join(format!("{what}-{}.png", screen.name));
-    browser.screenshot(&file);
-}
-
-/// What the API says, asked for with these headers.
-fn api(larder: &Larder, path: &str, headers: &[(&str, &str)]) -> Value {
-    let mut connection = Connection::open(larder.address()).unwrap();
-    let answer = connection.request("GET", &format!("/-/api/{path}"), headers, b"").unwrap();
-    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-    serde_json::from_slice(&answer.body).unwrap()
-}
 
 /// Basic credentials as a header's value.
 fn basic(user: &str, secret: &str) -> String {
@@ -184,19 +161,6 @@ fn names_are_only_text(browser: &mut Chromium) {
     assert_eq!(browser.complaints(), [""; 0]);
 }
 
-fn every_screen_can_be_read(browser: &mut Chromium, what: &str) {
-    browser.value("document.querySelector('.numbers').open = true");
-    for screen in SCREENS {
-        browser.screen(screen);
-        // Charts take their new size behind a frame.
-        browser.value("new Promise(done => setTimeout(() => requestAnimationFrame(done), 200))");
-        let complaints = browser.value(LEGIBLE);
-        assert_eq!(complaints, json!([]), "{what} {}", screen.name);
-        screenshot(browser, what, screen);
-    }
-    assert_eq!(browser.complaints(), [""; 0]);
-}
-
 #[test]
 fn an_empty_cache_has_a_page_and_nothing_jumps() {
     let mut larder = Larder::start(Options::default());
@@ -295,85 +259,6 @@ fn the_curve_the_bucket_and_what_is_wrong_are_shown() {
     assert_eq!(shown("#health"), "Problem\nThe bucket fails\nWarning\nThe disk is <nearly> full");
     assert_eq!(shown("#state-text"), "Has a problem");
     every_screen_can_be_read(&mut browser, "trouble");
-}
-
-/// A history of two weeks that ends at `now`, as the server writes it, and the hits of its last seven days: working days of
-/// builds, nights of a few, and an hour in which the server did not run.
-fn past(now: u64) -> (Value, u64) {
-    let mut rings = Vec::new();
-    let mut hits_of_week = 0;
-    for (step, most) in [(5, 720), (60, 1440), (900, 1344)] {
-        let newest = now / step * step - step;
-        let times: Vec<u64> =
-            (0..most).map(|i| newest - (most - 1 - i) * step).filter(|at| at % 86_400 >= 3600).collect();
-        let column = |value: &dyn Fn(u64) -> u64| -> Value { times.iter().map(|at| value(*at)).collect() };
-        let hits = |at: u64| {
-            let hour = at % 86_400 / 3600;
-            let busy = if (7..19).contains(&hour) { 20 - hour.abs_diff(13) * 3 } else { 1 };
-            // Builds come and go; a multiplicative hash is as good as chance.
-            busy * step * ((at / 400).wrapping_mul(2_654_435_761) % 1000) / 300
-        };
-        let misses = |at: u64| hits(at) * (5 + at / 7200 % 13) / 100;
-        if step == 900 {
-            hits_of_week = times.iter().filter(|at| **at >= now - 7 * 86_400).map(|at| hits(*at)).sum();
-        }
-        rings.push(json!({ "step_seconds": step, "samples": {
-            "at": times,
-            "seconds": vec![step as f64; times.len()],
-            "hits": column(&hits),
-            "misses": column(&misses),
-            "hit_bytes": column(&|at| hits(at) * 21_000),
-            "sent_bytes": column(&|at| hits(at) * 21_000),
-            "received_bytes": column(&|at| misses(at) * 64_000),
-            "time_saved_ms": column(&|at| hits(at) * 640),
-            "gets": column(&|at| hits(at) + misses(at)),
-            "get_micros": column(&|at| (hits(at) + misses(at)) * 420),
-            "evictions": column(&|at| misses(at)),
-            "in_flight": column(&|at| hits(at) * 2 / step),
-            "disk_bytes": column(&|at| (10 << 30) - (now - at) * 4000),
-        }}));
-    }
-    (json!({ "version": 1, "rings": rings }), hits_of_week)
-}
-
-#[test]
-fn the_history_goes_on_after_a_restart() {
-    let mut larder = Larder::start(Options::default());
-    assert_eq!(larder.terminate().code(), Some(0));
-    let file = larder.data_dir().join("analytics/history.json");
-    assert!(file.is_file(), "nothing was saved at the end");
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let (past, hits) = past(now);
-    std::fs::write(&file, past.to_string()).unwrap();
-    larder.restart();
-
-    let totals = |range: &str| api(&larder, &format!("history?range={range}"), &[])["totals"].clone();
-    // A moment has passed: what is at the edge may have left the range.
-    let week = totals("week")["hits"].as_u64().unwrap();
-    assert!(week <= hits && week >= hits - hits / 100, "{week} of {hits}");
-    let before = totals("day");
-    assert_eq!(http::put(larder.address(), "/new", &[7; 5000]).status / 100, 2);
-    assert_eq!(http::get(larder.address(), "/new").status, 200);
-    wait_for("the new hit", || (totals("week")["hits"].as_u64() > Some(week)).then_some(()));
-    assert!(totals("day")["received_bytes"].as_u64() > before["received_bytes"].as_u64());
-
-    let mut browser = browser();
-    browser.screen(SCREENS[0]);
-    open(&mut browser, &larder);
-    for (range, title) in [("week", "Last 7 days"), ("day", "Last 24 hours")] {
-        browser.value(&format!("document.querySelector('input[value={range}]').click()"));
-        browser.until(&format!("document.getElementById('range-title').textContent === '{title}'"));
-        // The oldest sample leaves the range now and then, and the page asks again a little later.
-        wait_for("the page to show the range", || {
-            let shown = browser.value("Number(document.getElementById('hit-bytes').value)");
-            (totals(range)["hit_bytes"].as_f64() == shown.as_f64()).then_some(())
-        });
-        every_screen_can_be_read(&mut browser, range);
-    }
-    larder.terminate();
-    larder.restart();
-    let again = api(&larder, "history?range=week", &[])["totals"]["hits"].as_u64().unwrap();
-    assert!(again > week - hits / 100, "{again} after {week}");
 }
 
 #[test]

@@ -38,7 +38,8 @@ export class Chart {
     });
     this.empty = make("p", { class: "empty" }, make("span", {}, options.empty));
     this.place = make("div", { class: "plot", role: "img" }, this.empty);
-    figure.replaceChildren(make("figcaption", {}, make("b", {}, options.title), keys), this.place);
+    this.when = make("span", { class: "quiet" });
+    figure.replaceChildren(make("figcaption", {}, make("b", {}, options.title, this.when), keys), this.place);
     this.data = [[], ...options.lines.map(() => [])];
     this.span = null;
     this.draw();
@@ -62,6 +63,8 @@ export class Chart {
 
   /** The values at a place, or where there is no pointer the last. */
   tell(index) {
+    const when = index == null || !this.options.when ? "" : ` ${this.options.when(this.data[0][index])}`;
+    if (this.when.textContent !== when) this.when.textContent = when;
     this.options.lines.forEach((line, i) => {
       const values = this.data[i + 1];
       const value = index == null ? (line.atRest ? values.findLast((v) => v != null) : undefined) : values[index];

@@ -71,27 +71,29 @@ function makeCharts() {
       return ticks.map((at) => (days ? day(at) : moment(at)));
     },
   };
+  // Of which range what is shown is, its length says.
+  const when = (at) => moment(at, charts.ratio.span[1] - charts.ratio.span[0] > 4000);
   charts = {
     ratio: new Chart(byId("chart-ratio"), {
-      title: "Hit ratio", time: true, x, empty: "No requests in this time",
-      lines: [{ title: "hits of all GETs", color: "--blue", format: percent }],
+      title: "Hit ratio", time: true, x, when, empty: "No requests in this time",
+      lines: [{ title: "hits of GETs", color: "--blue", format: percent }],
       range: () => [0, 1.02], steps: [0.25, 0.5], tick: (value) => `${value * 100}\u00a0%`,
     }),
     saved: new Chart(byId("chart-saved"), {
-      title: "Time saved", time: true, x, empty: "No time saved in this time",
-      lines: [{ title: "compiling that hits saved", color: "--blue", kind: "bars", format: duration }],
+      title: "Time saved", time: true, x, when, empty: "No time saved in this time",
+      lines: [{ title: "by hits", color: "--blue", kind: "bars", format: duration }],
       range: fromZero(1), steps: DURATION_STEPS, tick: duration,
     }),
     traffic: new Chart(byId("chart-traffic"), {
-      title: "Throughput", time: true, x, empty: "Nothing sent or taken in",
+      title: "Throughput", time: true, x, when, empty: "Nothing went down or up",
       lines: [
-        { title: "sent", color: "--blue", format: rate },
-        { title: "taken in", color: "--orange", format: rate },
+        { title: "down", color: "--blue", format: rate },
+        { title: "up", color: "--orange", format: rate },
       ],
       range: fromZero(1024), steps: BINARY_STEPS, tick: rate,
     }),
     fill: new Chart(byId("chart-fill"), {
-      title: "Disk", time: true, x, empty: "",
+      title: "Disk", time: true, x, when, empty: "",
       lines: [
         { title: "used", color: "--blue", kind: "area", format: bytes, atRest: true },
         { title: "capacity", color: "--quiet", kind: "dashed", format: bytes, atRest: true },
@@ -116,7 +118,7 @@ export function showHistory(history, capacity) {
   charts.traffic.show(
     of([(p) => p.sent_bytes / Math.max(p.seconds, 1), (p) => p.received_bytes / Math.max(p.seconds, 1)]),
     span,
-    `${bytes(totals.sent_bytes)} sent and ${bytes(totals.received_bytes)} taken in over the ${words}.`,
+    `${bytes(totals.sent_bytes)} down and ${bytes(totals.received_bytes)} up over the ${words}.`,
   );
   // The capacity is a line all the way.
   const [at, used] = of([(p) => p.disk_bytes]);
@@ -126,7 +128,7 @@ export function showHistory(history, capacity) {
 }
 
 function table({ range, rows }) {
-  const titles = ["From", "Hit ratio", "Hits", "Misses", "Time saved", "Sent", "Taken in", "Evicted", "Most at once", "Disk"];
+  const titles = ["From", "Hit ratio", "Hits", "Misses", "Time saved", "Down", "Up", "Evicted", "Most at once", "Disk"];
   const when = (at) => (range === "week" ? day(at) : moment(at, range === "day"));
   const body = rows.toReversed().map((row) => {
     const cells = [
