@@ -25,8 +25,8 @@ fn what_only_the_bucket_has_is_the_same_hit_that_the_disk_gave() {
     }
     assert!(before.header("etag").is_some());
     assert_eq!(from_bucket.header("etag"), before.header("etag"));
-    assert_eq!(larder.larder.metric("larder_hits_total"), 2.0);
-    assert_eq!(larder.larder.metric("larder_misses_total"), 0.0);
+    assert_eq!(larder.larder.total("larder_hits_total"), 2.0);
+    assert_eq!(larder.larder.total("larder_misses_total"), 0.0);
 }
 
 #[test]
