@@ -93,14 +93,17 @@ pub(in crate::cache) struct Deletion {
 pub(in crate::cache) fn begin_delete(state: &State, name: &ObjectName) -> Option<Deletion> {
     let tier = state.tier.as_ref()?;
     let path = tier.path(name)?;
+    // Whoever works marks off would take away what is yet to be looked for.
+    tier.catalogue.hold(&path);
     let before = tier.catalogue.mark(&path, state.next_sequence());
     Some(Deletion { tier: Arc::clone(tier), path, before })
 }
 
 impl Deletion {
     /// Nothing was deleted.
-    pub(in crate::cache) fn undo(self) {
-        self.tier.catalogue.restore(&self.path, self.before);
+    pub(in crate::cache) fn undo(mut self) {
+        let before = self.before.take();
+        self.tier.catalogue.restore(&self.path, before);
     }
 
     /// Makes the deletion durable. True when there was an object, on disk (`was_on_disk`) or in the bucket; where the bucket
@@ -137,7 +140,13 @@ impl Deletion {
             let error = "the deletion could not be noted on disk for the bucket";
             return Err(std::io::Error::other(error).into());
         }
-        self.tier.deleting.notify_one();
         Ok(was_there)
+    }
+}
+
+impl Drop for Deletion {
+    fn drop(&mut self) {
+        self.tier.catalogue.let_go(&self.path);
+        self.tier.deleting.notify_one();
     }
 }

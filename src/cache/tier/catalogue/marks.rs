@@ -4,9 +4,10 @@
 //! something newer takes it away. Knows nothing of who deletes.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use sled::Tree;
 
 use super::rows::{self, PathHash};
@@ -29,6 +30,8 @@ pub(super) struct Marks {
     by_path: RwLock<HashMap<PathHash, Mark>>,
     /// Asked by every read of the bucket; nearly always 0.
     count: AtomicUsize,
+    /// Paths that somebody is about to delete, and by how many: not yet to be worked off.
+    held: Mutex<HashMap<PathHash, usize>>,
 }
 
 impl Marks {
@@ -52,6 +55,21 @@ impl Catalogue {
     pub(in crate::cache) fn is_deleted(&self, path: &BucketPath) -> bool {
         self.marks.count.load(Ordering::Acquire) > 0
             && self.marks.by_path.read().contains_key(&rows::hash_of(path))
+    }
+
+    /// Keeps what is marked at `path` from being worked off until [`Catalogue::let_go`].
+    pub(in crate::cache) fn hold(&self, path: &BucketPath) {
+        *self.marks.held.lock().entry(rows::hash_of(path)).or_default() += 1;
+    }
+
+    /// Ends one [`Catalogue::hold`].
+    pub(in crate::cache) fn let_go(&self, path: &BucketPath) {
+        if let Entry::Occupied(mut holders) = self.marks.held.lock().entry(rows::hash_of(path)) {
+            *holders.get_mut() -= 1;
+            if *holders.get() == 0 {
+                holders.remove();
+            }
+        }
     }
 
     /// Marks what was stored at `path` before `sequence`, for every reader from now on. Returns the mark that was there.
@@ -78,9 +96,12 @@ impl Catalogue {
         }
     }
 
-    /// Up to `limit` of the marks that are `wanted`, in no order.
+    /// Up to `limit` of the marks that are `wanted` and that nobody holds, in no order.
     pub(in crate::cache) fn marks(&self, limit: usize, mut wanted: impl FnMut(&Mark) -> bool) -> Vec<Mark> {
-        self.marks.by_path.read().values().filter(|mark| wanted(mark)).take(limit).cloned().collect()
+        let by_path = self.marks.by_path.read();
+        let held = self.marks.held.lock();
+        let free = by_path.iter().filter(|(hash, _)| !held.contains_key(*hash)).map(|(_, mark)| mark);
+        free.filter(|mark| wanted(mark)).take(limit).cloned().collect()
     }
 
     /// Number of marks.
