@@ -28,6 +28,10 @@ const PRODUCTS: [(&str, &str); 8] = [
 const WITH_VERSION: usize = 2;
 const OTHER: usize = PRODUCTS.len();
 const VERSIONS: usize = MOST_LABELS - PRODUCTS.len() - 1;
+/// Headers that are known as a whole, so that they need not be read again: a server has few kinds of clients.
+const KNOWN_HEADERS: usize = 16;
+/// Longest of them, in bytes.
+const LONGEST_HEADER: usize = 128;
 /// Longest version that is believed, in bytes.
 const LONGEST_VERSION: usize = 16;
 
@@ -41,6 +45,8 @@ pub(super) struct Clients {
     products: [OnceLock<IntCounter>; PRODUCTS.len() + 1],
     /// Filled from the front.
     versions: [OnceLock<Version>; VERSIONS],
+    /// Filled from the front.
+    known: [OnceLock<(Box<[u8]>, Client)>; KNOWN_HEADERS],
     adding: Mutex<()>,
 }
 
@@ -57,6 +63,7 @@ impl Clients {
             requests: metrics.client_requests.clone(),
             products: Default::default(),
             versions: Default::default(),
+            known: Default::default(),
             adding: Mutex::default(),
         }
     }
@@ -95,6 +102,24 @@ impl Clients {
     }
 
     fn find(&self, user_agent: &[u8]) -> Client {
+        for place in &self.known {
+            match place.get() {
+                Some((known, client)) if **known == *user_agent => return *client,
+                Some(_) => {}
+                None => {
+                    let client = self.read(user_agent);
+                    if user_agent.len() <= LONGEST_HEADER {
+                        // Somebody else may have taken the place: then it is known another time.
+                        let _ = place.set((user_agent.into(), client));
+                    }
+                    return client;
+                }
+            }
+        }
+        self.read(user_agent)
+    }
+
+    fn read(&self, user_agent: &[u8]) -> Client {
         let end = user_agent.iter().position(|byte| *byte == b'/').unwrap_or(user_agent.len());
         let (name, rest) = user_agent.split_at(end);
         let product = PRODUCTS.iter().position(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
