@@ -14,6 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::config::{CONFIG_VARIABLE, Config, Input, KEYS, Problems};
 
 mod env;
+mod health;
 mod hints;
 mod reload;
 mod serve;
@@ -84,6 +85,7 @@ pub fn run(
         Some(("serve", matches)) => serve::run(input(matches, vars)),
         Some(("check", matches)) => check(&input(matches, vars)),
         Some(("env", matches)) => env::run(matches, &input(matches, vars)),
+        Some(("health", matches)) => health::run(matches, &input(matches, vars)),
         Some(("token", matches)) => match matches.subcommand() {
             Some(("new", matches)) => token::run(matches, &input(matches, vars)),
             _ => Ok(()),
@@ -121,6 +123,7 @@ fn command() -> Command {
                 .after_help(LAYERS),
         ))
         .subcommand(env::command().arg(config_arg()))
+        .subcommand(health::command().arg(config_arg()))
         .subcommand(token::command())
 }
 
