@@ -23,10 +23,8 @@ entrypoint() { image_config "$1" "$2" 'c["Entrypoint"][0]'; }
 
 # Ends a container's program by what it was started with, which contains a port of its own.
 end_container() {
-    local found
-    found=$(pgrep -f -- "$1" || true)
-    [ -z "$found" ] || kill $found 2>/dev/null || true # (several words)
     local tries=0
+    pgrep -f -- "$1" | xargs -r kill 2>/dev/null || true
     while pgrep -f -- "$1" >/dev/null; do
         tries=$((tries + 1))
         [ "$tries" -lt 300 ] || fail "a container does not end: $1"
