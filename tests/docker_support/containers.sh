@@ -51,8 +51,8 @@ looks_right() { # looks_right MACHINE TAG: of larder's image, what its Dockerfil
     [ "$(image_config "$machine" "$tag" 'c["Healthcheck"]["Test"]')" = "['CMD', '/usr/local/bin/larder', 'health']" ] ||
         fail "$tag has no health check, or another: $(image_config "$machine" "$tag" 'c.get("Healthcheck")')"
     files=$(image_directory "$machine" "$tag")
-    [ "$(stat -c '%u:%g %a' "$files/var/lib/larder")" = '65532:65532 700' ] ||
-        fail "$tag: its volume begins as $(stat -c '%u:%g %a' "$files/var/lib/larder")"
+    [ "$(stat -c '%u:%g' "$files/var/lib/larder")" = '65532:65532' ] ||
+        fail "$tag: its volume begins as $(stat -c '%u:%g' "$files/var/lib/larder")'s"
     [ "$(stat -c '%u:%g %a' "$files/usr/local/bin/larder")" = '0:0 755' ] || fail "$tag: its user can change its program"
     [ ! -e "$files/bin/sh" ] && [ ! -e "$files/usr/bin/sh" ] || fail "$tag has a shell"
     say "$tag: $(du -sm "$files" | cut -f 1) MB, of which larder $(du -sm "$files/usr/local/bin/larder" | cut -f 1) MB"
