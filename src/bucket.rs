@@ -3,9 +3,15 @@
 //! Owns the client: where the bucket is, how one logs in, what the calls are and what their failures mean. Bodies lie in
 //! it as they are. Knows nothing of namespaces, of which object should lie there, of waiting or of trying again.
 
+mod answer;
 mod error;
+mod large;
+mod listing;
 mod open;
+mod s3;
+mod shared_credentials;
 mod store;
+mod transport;
 
 use std::sync::Arc;
 
@@ -15,6 +21,8 @@ use object_store::ObjectStore;
 pub use object_store::path::Path as BucketPath;
 
 pub use self::error::{BucketError, OpenBucketError};
+pub use self::large::{LargeBodyError, LargeUpload};
+use crate::config::BucketScheme;
 
 /// A bucket, or the part of one below a prefix; clones share one client.
 #[derive(Clone, Debug)]
@@ -22,8 +30,8 @@ pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     /// The part of the URL behind the bucket's name: every path begins with it.
     prefix: BucketPath,
-    /// True where objects carry metadata of ours; directories have none.
-    keeps_metadata: bool,
+    /// What kind of store it is: each has rules of its own about paths and metadata.
+    scheme: BucketScheme,
 }
 
 /// What tells whether a body is whole.
@@ -42,6 +50,8 @@ pub struct BucketObject {
     pub length: u64,
     /// When it was written, milliseconds since the Unix epoch, by the bucket's clock.
     pub modified_ms: u64,
+    /// Tells this version from others of the object, where the bucket does; else 0.
+    pub version: u64,
     /// Where the bucket knows one.
     pub checksum: Option<BodyChecksum>,
 }

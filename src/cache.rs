@@ -35,7 +35,7 @@ pub use self::directory::DIRECTORY_FORMAT;
 pub use self::error::{CacheError, OpenError};
 pub use self::listing::ListedObject;
 pub use self::read::{BodyPart, Object, ObjectBody};
-pub use self::tier::BucketStatus;
+pub use self::tier::{BucketCounts, BucketStatus};
 pub use self::upload::{PutOptions, Stored, Upload};
 
 use self::directory::DataDirectory;
@@ -44,8 +44,9 @@ use self::tier::Tier;
 
 use self::workers::Workers;
 use crate::blobs::{BLOCK, Location, SegmentStore, StoreOptions, blocks};
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, BucketError};
 use crate::config::{BucketConfig, Config, Durability, NamespaceConfig, Verify};
+use crate::index::table::Slot;
 use crate::index::{Clock, MemoryIndex};
 use crate::key::{Namespace, NamespacePattern, ObjectName};
 use crate::metrics::Metrics;
@@ -149,10 +150,12 @@ impl Cache {
         let tier = Bucket::open(&options.bucket)?.map(|bucket| Tier::new(bucket, &options, metrics.clone()));
         let index = Arc::new(MemoryIndex::default());
         let state = State::new(options, directory, store, index, tier.map(Arc::new), metrics);
-        let index_bytes = crate::index::sled::directory_bytes(&state.directory.index()).map_err(io_error)?;
+        let index_bytes =
+            crate::index::sled::care::directory_bytes(&state.directory.index()).map_err(io_error)?;
         state.budget.set_index_bytes(index_bytes);
         let state = Arc::new(state);
         let workers = Workers::start(&state).map_err(io_error)?;
+        tier::start(&state, workers.indexer());
         Ok(Self { state, workers: Arc::new(workers) })
     }
 
@@ -179,6 +182,15 @@ impl Cache {
     #[must_use]
     pub fn bucket_status(&self) -> Option<BucketStatus> {
         self.state.tier.as_ref().map(|tier| tier.status())
+    }
+
+    /// Lists the bucket, compares it with what is known of it, and mends what is known. `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of the bucket: nothing is forgotten then.
+    pub async fn compare_bucket(&self) -> Option<Result<BucketCounts, BucketError>> {
+        let tier = self.state.tier.as_ref()?;
+        Some(tier::compare(&self.state, tier).await)
     }
 
     /// Finds an object, in the namespace itself or in one of its bases, and marks it as used. `None` is a miss.
@@ -220,17 +232,32 @@ impl Cache {
         let precondition = layers::own_precondition(state, name, precondition)?;
         // Where its time is over, it is gone already. While the index is loaded the table has to hear of the name all the same.
         let _ = layers::current(state, name);
-        let removed = state.table.remove(hash, precondition).map_err(|_| CacheError::PreconditionFailed)?;
-        let Some(slot) = removed else { return Ok(false) };
+        // Before it goes from the disk: in between nobody may be given what the bucket still has.
+        let in_bucket = tier::begin_delete(state, name);
+        let Ok(removed) = state.table.remove(hash, precondition) else {
+            in_bucket.into_iter().for_each(tier::Deletion::undo);
+            return Err(CacheError::PreconditionFailed);
+        };
+        if let Some(slot) = &removed {
+            self.let_go_of_deleted(slot).await?;
+        }
+        match in_bucket {
+            Some(deletion) => deletion.finish(state, removed.is_some()).await,
+            None => Ok(removed.is_some()),
+        }
+    }
+
+    async fn let_go_of_deleted(&self, slot: &Slot) -> Result<(), CacheError> {
+        let state = &self.state;
         let killed = state.store.kill(&slot.location);
-        state.forget(&slot);
+        state.forget(slot);
         killed?;
         // Free before the answer where nobody reads it: should the process be killed before the index hears of this, the
         // hole is what tells the next start. A failure is told by the round that tries it again.
         let store = state.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.reclaim()).await;
         state.committed().await?;
-        Ok(true)
+        Ok(())
     }
 
     /// Copies an object to another name, replacing what was there where `precondition` allows.
@@ -246,7 +273,9 @@ impl Cache {
     ) -> Result<Option<Stored>, CacheError> {
         let Some(object) = self.get(from).await? else { return Ok(None) };
         let length = object.info().length;
-        let options = PutOptions { declared_length: Some(length), precondition, max_length: None };
+        let cost_ms = object.info().cost_ms;
+        let options =
+            PutOptions { declared_length: Some(length), precondition, cost_ms, ..PutOptions::default() };
         let mut upload = self.begin_put(to, options).await?;
         let mut body = object.into_body(0..length);
         while let Some(chunk) = body.next_chunk().await? {
@@ -260,9 +289,7 @@ impl Cache {
     /// # Errors
     /// The disk's: the last writes may be lost.
     pub async fn close(&self) -> std::io::Result<()> {
-        if let Some(tier) = &self.state.tier {
-            tier.stop().await;
-        }
+        tier::finish(&self.state).await;
         let workers = Arc::clone(&self.workers);
         tokio::task::spawn_blocking(move || workers.stop()).await.map_err(std::io::Error::other)?
     }

@@ -16,6 +16,7 @@ use crate::config::{CONFIG_VARIABLE, Config, Input, KEYS, Problems};
 mod env;
 mod health;
 mod hints;
+mod import;
 mod reload;
 mod serve;
 mod token;
@@ -86,6 +87,7 @@ pub fn run(
         Some(("check", matches)) => check(&input(matches, vars)),
         Some(("env", matches)) => env::run(matches, &input(matches, vars)),
         Some(("health", matches)) => health::run(matches, &input(matches, vars)),
+        Some(("import", matches)) => import::run(matches, vars),
         Some(("token", matches)) => match matches.subcommand() {
             Some(("new", matches)) => token::run(matches, &input(matches, vars)),
             _ => Ok(()),
@@ -124,6 +126,7 @@ fn command() -> Command {
         ))
         .subcommand(env::command().arg(config_arg()))
         .subcommand(health::command().arg(config_arg()))
+        .subcommand(import::command())
         .subcommand(token::command())
 }
 

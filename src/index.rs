@@ -121,6 +121,12 @@ pub trait Index: Send + Sync {
     /// The engine's; entries may have been visited before.
     fn load(&self, visit: &mut dyn FnMut(Entry)) -> Result<(), IndexError>;
 
+    /// Up to `limit` entries whose sequence numbers are at least `from`, in their order.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn entries_from(&self, from: u64, limit: usize) -> Result<Vec<Entry>, IndexError>;
+
     /// Visits every row of recency.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 //! The way of a request is the order of these modules; imports only ever point down this list, and
 //! `tests/tidy.rs` holds that:
 //! `server` → `http` → `auth` → `protocol` → `cache` → `index` → `blobs`, with the leaves
-//! `config`, `metrics`, `key`, `object` and `tls` open to all. `app` puts them together; `cli` is what a person types.
+//! `config`, `metrics`, `key`, `object` and `tls` open to all, and `analytics` beside `blobs`. `app` puts them together; `cli` is what a person types.
 
+pub mod analytics;
 pub mod app;
 pub mod auth;
 pub mod blobs;

@@ -27,6 +27,8 @@ pub struct ObjectInfo {
     pub etag: ETag,
     /// When it was stored, in milliseconds since the Unix epoch.
     pub created_ms: u64,
+    /// What it cost to make, in milliseconds; 0: unknown, as in every listing.
+    pub cost_ms: u32,
     /// Orders all writes of one server; a newer version of a key has a higher one.
     pub sequence: u64,
 }

@@ -56,6 +56,13 @@ struct Shared {
     digest: Mutex<[u8; 32]>,
 }
 
+/// Makes `ring` what clients of this process encrypt with. rustls asks for one choice a process, and reqwest panics where none
+/// was made; so whoever is about to make a client calls this.
+pub fn use_ring() {
+    // A second choice changes nothing, and is no failure.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Looks for everything that is wrong with the files, and changes nothing.
 #[must_use]
 pub fn faults(files: &Files) -> Vec<Fault> {

@@ -160,7 +160,7 @@ impl Model {
         let options = PutOptions {
             declared_length: declared.then_some(length as u64),
             precondition: self.precondition(key, condition),
-            max_length: None,
+            ..PutOptions::default()
         };
         let upload = self.opened().cache.begin_put(name(key), options).await;
         if !self.holds(key, condition) {

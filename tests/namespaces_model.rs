@@ -199,7 +199,7 @@ impl Model {
         precondition: Precondition,
     ) -> Result<Stored, CacheError> {
         let declared_length = (body.len() < 100_000).then_some(body.len() as u64);
-        let options = PutOptions { declared_length, precondition, max_length: None };
+        let options = PutOptions { declared_length, precondition, ..PutOptions::default() };
         let mut upload = self.opened().cache.begin_put(name_in(namespace, key), options).await?;
         upload.write(body.slice(..body.len() / 2)).await?;
         upload.write(body.slice(body.len() / 2..)).await?;

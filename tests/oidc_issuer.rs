@@ -9,6 +9,8 @@ mod exchange;
 mod identity;
 #[path = "support/issuer.rs"]
 mod issuer;
+#[path = "support/told.rs"]
+mod told;
 
 use common::Larder;
 use exchange::{config, exchange, granted, options, start};
@@ -149,4 +151,13 @@ fn over_tls_the_issuer_must_have_a_certificate_that_the_system_trusts() {
     assert_unreachable(&larder, &identity, "certificate");
     let trusting = options(&config(issuer.url(), ""), "info").env("SSL_CERT_FILE", roots.to_str().unwrap());
     granted(&Larder::start(trusting), &identity);
+}
+
+#[test]
+fn an_issuer_elsewhere_is_asked_through_the_proxy_that_the_environment_names() {
+    let proxy = told::Told::start(|_| told::answer(503, "", ""));
+    let issuer = "https://issuer.example";
+    let larder = Larder::start(options(&config(issuer, ""), "info").env("HTTPS_PROXY", &proxy.url()));
+    assert_unreachable(&larder, &Signer::ec("key").token(&push(issuer, "main")), "gave no answer");
+    assert_eq!(proxy.asked()[0].line, "CONNECT issuer.example:443 HTTP/1.1");
 }

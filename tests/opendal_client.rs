@@ -15,6 +15,7 @@ fn operator(server: &Server, endpoint: &str, root: &str) -> Operator {
 
 fn observed(server: &Server, endpoint: &str, root: &str, sent: Sent) -> Operator {
     let builder = services::Webdav::default().endpoint(&server.url(endpoint)).root(root);
+    larder::tls::use_ring();
     let context = opendal_support::context(reqwest::Client::new(), sent);
     Operator::new(builder).unwrap().with_context(context)
 }

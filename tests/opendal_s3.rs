@@ -29,6 +29,7 @@ fn operator(server: &S3Server, bucket: &str, root: &str) -> Operator {
 }
 
 fn observed(builder: services::S3, sent: Sent) -> Operator {
+    larder::tls::use_ring();
     let context = opendal_support::context(reqwest::Client::new(), sent);
     Operator::new(builder).unwrap().with_context(context)
 }
@@ -175,6 +176,7 @@ async fn a_store_is_one_request_and_a_miss_too() {
 async fn a_bucket_may_be_a_host_name() {
     let server = S3Server::start();
     let address = server.larder.address();
+    larder::tls::use_ring();
     let client = reqwest::Client::builder().resolve(&format!("team.{DOMAIN}"), address).build().unwrap();
     let endpoint = format!("http://{DOMAIN}:{}", address.port());
     let by_host = builder(&server, "team", "/", WRITER).endpoint(&endpoint).enable_virtual_host_style();
@@ -192,6 +194,7 @@ async fn a_bucket_may_be_a_host_name() {
 async fn presigned_requests_need_no_key() {
     let server = S3Server::start();
     let operator = operator(&server, "team", "/x y/");
+    larder::tls::use_ring();
     let client = reqwest::Client::new();
     let minute = Duration::from_secs(60);
     let send = async |request: opendal::raw::PresignedRequest, body: &'static str| {

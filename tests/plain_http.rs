@@ -33,6 +33,7 @@ async fn an_object_is_stored_read_replaced_and_deleted() {
 async fn head_is_get_without_the_body() {
     let server = Server::start().await;
     server.put("/a", "body").await;
+    larder::tls::use_ring();
     let client = reqwest::Client::new();
     let get = client.get(server.url("/a")).send().await.unwrap();
     let head = client.head(server.url("/a")).send().await.unwrap();

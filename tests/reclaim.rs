@@ -19,7 +19,8 @@ fn append(store: &SegmentStore, sequence: u64, key: &str, length: usize) -> Loca
     let body = Bytes::from(vec![0x5a; length]);
     let name = ObjectName { namespace: Namespace::default_namespace(), key: ObjectKey::new(key).unwrap() };
     let body_checksum = twox_hash::XxHash3_128::oneshot(&body);
-    let header = RecordHeader { sequence, name, body_len: length as u64, created_ms: 1, body_checksum };
+    let header =
+        RecordHeader { sequence, name, body_len: length as u64, created_ms: 1, cost_ms: 0, body_checksum };
     store.append(&header, &[body], |location| location).unwrap()
 }
 

@@ -115,6 +115,7 @@ async fn curl_reads_the_refusal_of_a_body_twenty_times_too_large() {
 async fn a_large_body_comes_back_byte_for_byte() {
     let server = Server::start().await;
     let body: Vec<u8> = (0..3_000_001_u32).map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    larder::tls::use_ring();
     let client = reqwest::Client::new();
     let put = client.put(server.url("/team/large")).body(body.clone()).send().await.unwrap();
     assert_eq!(put.status(), 201);

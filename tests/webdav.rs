@@ -86,6 +86,7 @@ async fn the_root_lists_namespaces_and_what_is_in_default() {
 #[tokio::test]
 async fn a_listing_of_many_pages_is_complete() {
     let server = Server::start().await;
+    larder::tls::use_ring();
     let client = reqwest::Client::new();
     for i in 0..700 {
         let url = server.url(&format!("/team/many/{i:04}"));

@@ -85,6 +85,8 @@ pub struct RecordHeader {
     pub body_len: u64,
     /// When it was stored, milliseconds since the Unix epoch.
     pub created_ms: u64,
+    /// What the object cost to make, in milliseconds; 0: unknown.
+    pub cost_ms: u32,
     /// XXH3-128 of the body.
     pub body_checksum: u128,
 }
@@ -105,8 +107,10 @@ struct Fixed {
     sequence: U64,
     body_len: U64,
     created_ms: U64,
-    /// Zero: never.
-    expires_ms: U64,
+    /// Zero: unknown, also in records of before it was kept.
+    cost_ms: U32,
+    /// Zero.
+    reserved: U32,
     body_checksum: [u8; 16],
     /// XXH3-64 of everything before it and of namespace and key.
     header_checksum: U64,
@@ -146,7 +150,8 @@ impl RecordHeader {
             sequence: U64::new(self.sequence),
             body_len: U64::new(self.body_len),
             created_ms: U64::new(self.created_ms),
-            expires_ms: U64::ZERO,
+            cost_ms: U32::new(self.cost_ms),
+            reserved: U32::ZERO,
             body_checksum: self.body_checksum.to_le_bytes(),
             header_checksum: U64::ZERO,
         };
@@ -251,6 +256,12 @@ impl<'a> RecordView<'a> {
         self.fixed.created_ms.get()
     }
 
+    /// What the object cost to make, in milliseconds; 0: unknown.
+    #[must_use]
+    pub fn cost_ms(&self) -> u32 {
+        self.fixed.cost_ms.get()
+    }
+
     /// The record's place in its file, in blocks.
     #[must_use]
     pub fn block(&self) -> u32 {
@@ -274,6 +285,7 @@ impl<'a> RecordView<'a> {
             },
             body_len: self.body_len(),
             created_ms: self.created_ms(),
+            cost_ms: self.cost_ms(),
             body_checksum: self.body_checksum(),
         })
     }
@@ -292,6 +304,7 @@ mod tests {
             },
             body_len: 12,
             created_ms: 1_700_000_000_000,
+            cost_ms: 1234,
             body_checksum: 99,
         }
     }

@@ -102,12 +102,18 @@ impl SoloWriter {
     ///
     /// # Errors
     /// Those of the disk; the file is removed then.
-    pub fn finish(mut self, sequence: u64, created_ms: u64) -> io::Result<(RecordHeader, Location)> {
+    pub fn finish(
+        mut self,
+        sequence: u64,
+        created_ms: u64,
+        cost_ms: u32,
+    ) -> io::Result<(RecordHeader, Location)> {
         let header = RecordHeader {
             sequence,
             name: self.name.clone(),
             body_len: self.written(),
             created_ms,
+            cost_ms,
             body_checksum: self.hasher.finish_128(),
         };
         let mut bytes = Vec::new();

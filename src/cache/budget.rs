@@ -28,6 +28,8 @@ pub(super) struct Budget {
     copy_room: u64,
     store: SegmentStore,
     index_bytes: AtomicU64,
+    /// 0 where there is no bucket.
+    catalogue_bytes: AtomicU64,
     reserved: Arc<AtomicU64>,
     /// One grant at a time: bytes pass from reserved to used while a grant looks at both, and between two grants the
     /// sum must not be mistaken for smaller than it is.
@@ -65,6 +67,7 @@ impl Budget {
             copy_room,
             store,
             index_bytes: AtomicU64::new(MIN_INDEX_HEADROOM),
+            catalogue_bytes: AtomicU64::new(0),
             reserved: Arc::default(),
             granting: Mutex::new(()),
             disk_limit: AtomicU64::new(u64::MAX),
@@ -73,7 +76,7 @@ impl Budget {
 
     /// Bytes of disk blocks that the data directory takes.
     pub(super) fn used(&self) -> u64 {
-        self.store.allocated() + self.index_bytes.load(Ordering::Acquire) + OVERHEAD_BYTES
+        self.store.allocated() + self.databases()
     }
 
     /// Bytes used and promised.
@@ -101,7 +104,7 @@ impl Budget {
 
     /// Most bytes that could be promised at once if nothing were stored: what asks for more gets nothing evicted.
     pub(super) fn most(&self) -> u64 {
-        self.writers_limit().saturating_sub(self.index_bytes.load(Ordering::Acquire) + OVERHEAD_BYTES)
+        self.writers_limit().saturating_sub(self.databases())
     }
 
     /// True when the disk and not the capacity sets the limit.
@@ -154,6 +157,18 @@ impl Budget {
     pub(super) fn set_index_bytes(&self, bytes: u64) {
         let headroom = (bytes / 64).max(MIN_INDEX_HEADROOM);
         self.index_bytes.store(bytes + headroom, Ordering::Release);
+    }
+
+    /// The same, of what is known of the bucket.
+    pub(super) fn set_catalogue_bytes(&self, bytes: u64) {
+        let headroom = (bytes / 64).max(MIN_INDEX_HEADROOM);
+        self.catalogue_bytes.store(bytes + headroom, Ordering::Release);
+    }
+
+    /// Bytes that are not records, with the room that they may grow by.
+    fn databases(&self) -> u64 {
+        let index = self.index_bytes.load(Ordering::Acquire);
+        index + self.catalogue_bytes.load(Ordering::Acquire) + OVERHEAD_BYTES
     }
 
     /// Notes how many bytes are free on the file system.

@@ -103,6 +103,7 @@ fn header_is_there(entry: &Entry, slot: &Slot, pin: Option<Pin>) -> bool {
         name: entry.name.clone(),
         body_len: entry.location.body_len,
         created_ms: entry.created_ms,
+        cost_ms: 0,
         body_checksum: entry.body_checksum,
     };
     let there = |pin: Pin| replay::header_is_there(pin.segment(), &header, slot.location.block);
@@ -116,6 +117,7 @@ impl From<Entry> for ListedObject {
             length: entry.location.body_len,
             etag: ETag(entry.body_checksum),
             created_ms: entry.created_ms,
+            cost_ms: 0,
             sequence: entry.sequence,
         };
         Self { key: entry.name.key, info }

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::indexer::SharedIndexer;
-use super::repair;
 use super::state::State;
+use super::{repair, tier};
 use crate::blobs::{Location, RecordHeader, Segment};
 use crate::index::table::{Loaded, Slot};
 use crate::index::{Index, IndexError, MemoryIndex, Progress, Recency, SledIndex};
@@ -52,6 +52,7 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
 
 /// Says that everything that was stored before the start is found.
 pub(super) fn set_ready(state: &State) {
+    tier::forget_surplus(state);
     state.table.finish_loading();
     state.store.set_loaded();
     state.ready.store(true, Ordering::Release);
@@ -190,7 +191,22 @@ pub(super) fn take_in(state: &State, segment: &Segment, found: Found<'_>) {
     segment.add_live(&location);
     let (hash, space) = (state.table.hash(name), state.spaces.of_object(name));
     let used_us = used_us.max(created_ms.saturating_mul(1000));
-    let slot = Slot { hash, sequence, location, space, created_ms, used_us, hits, verified: false };
+    let waiting = state.tier.as_ref().filter(|tier| tier.was_unsaved(name, sequence));
+    if let Some(tier) = waiting.filter(|_| state.is_ready()) {
+        // The walk that looks for such records may have passed it by.
+        tier.queue.note_not_queued(sequence);
+    }
+    let slot = Slot {
+        hash,
+        sequence,
+        location,
+        space,
+        created_ms,
+        used_us,
+        hits,
+        verified: false,
+        unsaved: waiting.is_some(),
+    };
     match state.table.insert_loaded(slot) {
         Loaded::Added(None) => {}
         Loaded::Added(Some(old)) => state.forget(&old),

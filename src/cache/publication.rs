@@ -7,6 +7,7 @@ use super::budget::Reservation;
 use super::error::CacheError;
 use super::flight::FlightPermit;
 use super::state::State;
+use super::tier::Outgoing;
 use super::upload::{Stored, refuse_overwrite};
 use crate::blobs::{Location, RecordHeader, RecordView};
 use crate::index::table::{Inserted, NameHash, NewRecord, Slot, Space};
@@ -23,6 +24,8 @@ pub(super) struct Publication {
     pub(super) precondition: Precondition,
     /// True when the precondition is the namespace's own rule: an object with the same body meets it as well.
     pub(super) write_once: bool,
+    /// Where it is to go to the bucket.
+    pub(super) outgoing: Option<Outgoing>,
     /// Given back once the record's blocks are counted.
     pub(super) _room: (Option<Reservation>, FlightPermit),
 }
@@ -35,17 +38,23 @@ impl Publication {
     pub(super) fn insert(&self, location: Location) -> Result<Inserted, Precondition> {
         let let_go = |old: &Slot| self.state.release_replaced(old);
         let Self { hash, sequence, space, created_ms, .. } = *self;
-        let record = NewRecord { hash, sequence, location, space, created_ms };
+        let unsaved = self.outgoing.as_ref().is_some_and(Outgoing::is_unsaved);
+        let record = NewRecord { hash, sequence, location, space, created_ms, unsaved };
         self.state.table.insert(record, self.precondition, let_go)
     }
 
     /// Lets go of what the record replaced, or of the record itself where it did not become the current one.
     pub(super) fn settle(
-        self,
+        mut self,
         header: &RecordHeader,
         location: Location,
         inserted: Result<Inserted, Precondition>,
     ) -> Published {
+        if matches!(inserted, Ok(Inserted::Created | Inserted::Replaced(_)))
+            && let Some(outgoing) = self.outgoing.take()
+        {
+            outgoing.published(&header.name, self.hash);
+        }
         let Self { state, hash, sequence, .. } = &self;
         let release = || {
             state.dead.lock().push(*sequence);
@@ -97,6 +106,7 @@ fn described(header: &RecordHeader) -> ObjectInfo {
         length: header.body_len,
         etag: ETag(header.body_checksum),
         created_ms: header.created_ms,
+        cost_ms: header.cost_ms,
         sequence: header.sequence,
     }
 }

@@ -272,6 +272,7 @@ fn parse(bytes: &[u8], pin: &Pin, name: &ObjectName, slot: &Slot) -> Option<(Obj
         length: view.body_len(),
         etag: ETag(checksum),
         created_ms: view.created_ms(),
+        cost_ms: view.cost_ms(),
         sequence: slot.sequence,
     };
     Some((info, checksum))

@@ -133,6 +133,11 @@ impl State {
         self.sequence.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The number that is drawn next, unless somebody is quicker.
+    pub(super) fn upcoming_sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }

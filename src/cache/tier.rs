@@ -5,25 +5,40 @@
 
 mod absent;
 mod breaker;
+mod budget;
 mod catalogue;
+mod deletions;
 mod fill;
 mod layout;
 mod listing;
+mod queue;
 mod reading;
+mod rescan;
+mod upkeep;
+mod uploader;
+mod writing;
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{Notify, RwLock, watch};
 
 use self::absent::Absent;
 use self::breaker::{Breaker, BreakerState};
-use self::catalogue::Catalogue;
+pub use self::budget::Counts as BucketCounts;
+pub(super) use self::budget::compare;
+use self::catalogue::{Catalogue, Saved};
 pub(super) use self::fill::FillReader;
 use self::layout::Layout;
+use self::queue::Queue;
 use self::reading::Fills;
 pub(super) use self::reading::{bring, fetch, is_known};
+pub(super) use self::rescan::forget_surplus;
+pub(super) use self::upkeep::{finish, start};
+pub(super) use self::writing::{Deletion, Outgoing, begin_delete, begin_write, written_through};
 use super::CacheOptions;
 use crate::bucket::{Bucket, BucketError, BucketPath};
 use crate::config::BucketConfig;
@@ -83,6 +98,18 @@ pub(super) struct Tier {
     pub(super) catalogue: Catalogue,
     pub(super) absent: Absent,
     pub(super) breaker: Breaker,
+    /// What waits to be written.
+    pub(super) queue: Queue,
+    /// Rung when there is something to delete.
+    deleting: Notify,
+    /// Rung when there seems to be more than `bucket.capacity`.
+    over_capacity: Notify,
+    /// Until when this server is the one that removes from the bucket, milliseconds since the Unix epoch.
+    lease_until_ms: AtomicU64,
+    /// Records from this number on were not in the bucket when the process before ended, as far as one knows.
+    unsaved_from: u64,
+    /// But for these; empty once everything is loaded.
+    never_queued: Mutex<HashSet<u64>>,
     layout: Layout,
     fills: Fills,
     failing: Mutex<Option<Failing>>,
@@ -95,9 +122,22 @@ pub(super) struct Tier {
 impl Tier {
     pub(super) fn new(bucket: Bucket, options: &CacheOptions, metrics: Metrics) -> Self {
         let own = options.bucket.clone();
+        let url = own.url.as_deref().unwrap_or_default();
+        let catalogue = Catalogue::open(options.data_dir.join("bucket"), url);
+        let saved = catalogue.saved();
+        // What was stored before there was a bucket, or before the catalogue was lost, is looked for in the bucket; nobody was
+        // promised that it stays on disk until then.
+        let floor = saved.unwrap_or(Saved { below: u64::MAX, complete_below: 0 });
+        let never_queued = Mutex::new(catalogue.not_queued());
         Self {
             bucket,
-            catalogue: Catalogue::default(),
+            catalogue,
+            queue: Queue::new(own.queue_limit.unwrap_or(options.capacity / 2), floor),
+            deleting: Notify::new(),
+            over_capacity: Notify::new(),
+            lease_until_ms: AtomicU64::new(0),
+            unsaved_from: floor.below,
+            never_queued,
             absent: Absent::new(own.absent_for),
             breaker: Breaker::default(),
             layout: Layout::new(options),
@@ -122,14 +162,14 @@ impl Tier {
 
     /// How the bucket is.
     pub(super) fn status(&self) -> BucketStatus {
-        let failing = self.failing.lock();
+        let (failing, length) = (self.failing.lock(), self.queue.length());
         BucketStatus {
             url: self.options.url.clone().unwrap_or_default(),
             is_up: self.breaker.state() == BreakerState::Closed,
             failing_for: failing.as_ref().map(|failing| failing.since.elapsed()),
             last_error: failing.as_ref().map(|failing| failing.error.clone()),
-            queue_objects: u64::try_from(self.metrics.bucket_queue_objects.get()).unwrap_or(0),
-            queue_bytes: u64::try_from(self.metrics.bucket_queue_bytes.get()).unwrap_or(0),
+            queue_objects: length.objects + self.catalogue.marked() as u64,
+            queue_bytes: length.bytes,
         }
     }
 
@@ -148,9 +188,21 @@ impl Tier {
         });
     }
 
+    /// True for a record of an earlier process that no eviction may take before it is known to be in the bucket.
+    pub(super) fn was_unsaved(&self, name: &ObjectName, sequence: u64) -> bool {
+        sequence >= self.unsaved_from
+            && !self.never_queued.lock().contains(&sequence)
+            && self.path(name).is_some()
+    }
+
+    /// Tells all tasks to end.
+    pub(super) fn halt(&self) {
+        self.stopped.send_replace(true);
+    }
+
     /// Ends all tasks and waits for that.
     pub(super) async fn stop(&self) {
-        self.stopped.send_replace(true);
+        self.halt();
         let _ = self.tasks.write().await;
     }
 
@@ -180,6 +232,8 @@ impl Tier {
             Ok(_) => ("ok", false),
             Err(BucketError::NotFound) => ("not_found", false),
             Err(BucketError::Exists) => ("exists", false),
+            // Of one object, and nothing about the others.
+            Err(BucketError::Impossible(_)) => ("impossible", false),
             Err(BucketError::Unavailable(_)) => ("unavailable", true),
             Err(BucketError::TooSlow(_)) => ("too_slow", true),
             Err(BucketError::Refused(_)) => ("refused", true),

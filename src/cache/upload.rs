@@ -31,6 +31,8 @@ pub struct PutOptions {
     pub precondition: Precondition,
     /// Largest body to take, in bytes, where it differs from the namespace's own limit. Its quota holds all the same.
     pub max_length: Option<u64>,
+    /// What the object cost to make, in milliseconds; 0: unknown.
+    pub cost_ms: u32,
 }
 
 /// What a committed upload did.
@@ -66,6 +68,7 @@ struct Accepted {
     origin: Origin,
     declared_length: Option<u64>,
     limit: u64,
+    cost_ms: u32,
     /// What must hold for the namespace's own object.
     precondition: Precondition,
     /// True when only the namespace's rule asks for the precondition.
@@ -98,6 +101,7 @@ impl Upload {
             origin: Origin::Client,
             declared_length,
             limit,
+            cost_ms: options.cost_ms,
             precondition,
             write_once: false,
         };
@@ -140,6 +144,7 @@ impl Upload {
             origin: Origin::Bucket { modified_ms },
             declared_length: Some(length),
             limit: length,
+            cost_ms: 0,
             // What a client wrote meanwhile is newer.
             precondition: Precondition::Absent,
             write_once: false,

@@ -93,6 +93,9 @@ impl Workers {
 
     /// Stops the threads, as a crash would: nothing is flushed.
     fn halt(&self) {
+        if let Some(tier) = &self.state.tier {
+            tier.halt();
+        }
         for wake in [&self.state.sync.wake, &self.state.evict, &*self.index_wake, &*self.tidy_wake] {
             wake.stop();
         }

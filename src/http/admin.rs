@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus::TextEncoder;
 
-use crate::cache::Cache;
+use crate::cache::{BucketStatus, Cache};
 use crate::metrics::Metrics;
 use crate::protocol::error::{ErrorCode, Refusal};
 
@@ -38,10 +38,35 @@ pub(super) fn router(cache: Cache, metrics: Metrics) -> Router {
 
 async fn ready(State(pages): State<Pages>) -> Response<Body> {
     if pages.cache.is_ready() {
-        return "ready\n".into_response();
+        // Ready whatever the bucket says: the disk serves, and what it does not have is a miss.
+        let bucket = pages.cache.bucket_status().map(|status| told(&status)).unwrap_or_default();
+        return format!("ready\n{bucket}").into_response();
     }
     let text = "the index is still being loaded, ask again shortly";
     Refusal::new(ErrorCode::NotReady, text).into_response()
+}
+
+/// One line on how the bucket is.
+fn told(status: &BucketStatus) -> String {
+    // Anybody may read this page. What a store says at length, names of accounts among it, is in the log.
+    let error = status.last_error.as_deref().unwrap_or_default();
+    let error = error.splitn(3, ": ").take(2).collect::<Vec<_>>().join(": ");
+    let state = match status.failing_for {
+        None => "ok".to_owned(),
+        Some(time) if status.is_up => format!("ok, but failed {} s ago ({error})", time.as_secs()),
+        Some(time) => format!("failing since {} s ({error}), reads are misses", time.as_secs()),
+    };
+    let queue = match status.queue_objects {
+        0 => String::new(),
+        1 => format!(", 1 object ({}) waits to be uploaded", megabytes(status.queue_bytes)),
+        objects => format!(", {objects} objects ({}) wait to be uploaded", megabytes(status.queue_bytes)),
+    };
+    format!("bucket {}: {state}{queue}\n", status.url)
+}
+
+/// Rounded up, so that what waits is never nothing.
+fn megabytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 async fn render(State(pages): State<Pages>) -> Response<Body> {
@@ -63,7 +88,41 @@ async fn unknown(uri: Uri) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
-    use super::owns;
+    use std::time::Duration;
+
+    use super::{BucketStatus, owns, told};
+
+    #[test]
+    fn the_bucket_is_told_in_one_line_and_no_account_in_it() {
+        let status = BucketStatus {
+            url: "s3://ci/larder".to_owned(),
+            is_up: true,
+            failing_for: None,
+            last_error: None,
+            queue_objects: 0,
+            queue_bytes: 0,
+        };
+        assert_eq!(told(&status), "bucket s3://ci/larder: ok\n");
+        let waiting = BucketStatus { queue_objects: 1, queue_bytes: 5, ..status.clone() };
+        assert_eq!(told(&waiting), "bucket s3://ci/larder: ok, 1 object (1 MiB) waits to be uploaded\n");
+        let error =
+            "the bucket refuses: 403 AccessDenied: User: arn:aws:iam::123456789012:user/ci is not authorized";
+        let failing = BucketStatus {
+            is_up: false,
+            failing_for: Some(Duration::from_millis(12_900)),
+            last_error: Some(error.to_owned()),
+            queue_objects: 17,
+            queue_bytes: 3 << 20,
+            ..status
+        };
+        assert_eq!(
+            told(&failing),
+            "bucket s3://ci/larder: failing since 12 s (the bucket refuses: 403 AccessDenied), reads are misses, 17 objects \
+             (3 MiB) wait to be uploaded\n"
+        );
+        let once = BucketStatus { is_up: true, queue_objects: 0, ..failing };
+        assert!(told(&once).contains("ok, but failed 12 s ago (the bucket refuses: 403 AccessDenied)\n"));
+    }
 
     #[test]
     fn own_pages_are_told_from_keys() {

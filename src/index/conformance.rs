@@ -35,6 +35,13 @@ fn puts_removes_and_order(index: &dyn Index) {
     let moved = Entry { location: Location { block: 9, ..entries[0].location }, ..entries[0].clone() };
     index.apply(&[Change::Put(moved.clone())]).unwrap();
     assert_eq!(all(index)[0], moved);
+    let from = |from, limit| -> Vec<u64> {
+        index.entries_from(from, limit).unwrap().iter().map(|entry| entry.sequence).collect()
+    };
+    assert_eq!(
+        (from(0, 9), from(2, 1), from(300, 9), from(301, 9)),
+        (vec![1, 3, 300], vec![3], vec![300], vec![])
+    );
 }
 
 fn a_name_belongs_to_its_newest_entry(index: &dyn Index) {

@@ -62,6 +62,11 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
+    fn entries_from(&self, from: u64, limit: usize) -> Result<Vec<Entry>, IndexError> {
+        let state = self.state.lock();
+        Ok(state.entries.range(from..).take(limit).map(|(_, entry)| entry.clone()).collect())
+    }
+
     fn load_recency(&self, visit: &mut dyn FnMut(Recency)) -> Result<(), IndexError> {
         self.state.lock().recency.values().flatten().copied().for_each(visit);
         Ok(())

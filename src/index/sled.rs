@@ -1,17 +1,14 @@
 //! The engine on disk: sled 0.34, held as something that can be lost.
 //!
-//! Owns the trees and every precaution that sled needs, each measured: leftovers of a killed start are removed before
-//! opening, `flush` is followed by an fsync of its file (it does none itself), batches stay small, and every call that
-//! may panic is caught. Knows nothing of segments.
+//! Owns the trees; every precaution that sled needs is in [`care`]. Batches stay small. Knows nothing of segments.
 
-use std::any::Any;
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+pub mod care;
+
 use std::path::{Path, PathBuf};
 
 use sled::{Db, IVec, Tree};
 
+use self::care::guarded;
 use super::{Change, Entry, Index, IndexError, Progress, Recency, record};
 use crate::key::Namespace;
 
@@ -38,11 +35,8 @@ impl SledIndex {
     /// # Errors
     /// Whatever keeps sled from opening it, panics included.
     pub fn open(path: &Path) -> Result<Self, IndexError> {
-        remove_leftovers(path)?;
+        let db = care::open(path, CACHE_BYTES)?;
         guarded(|| {
-            // No background flush: a checkpoint is the only flush, so that progress and entries agree.
-            let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-            let db = config.open()?;
             Ok(Self {
                 path: path.to_owned(),
                 entries: db.open_tree("entries")?,
@@ -105,10 +99,7 @@ impl Index for SledIndex {
             for key in stale {
                 self.progress.remove(key)?;
             }
-            self.db.flush()?;
-            // sled's flush writes but does not sync on Linux.
-            File::open(self.path.join("db"))?.sync_data()?;
-            Ok(())
+            care::flush(&self.db, &self.path)
         })
     }
 
@@ -139,6 +130,17 @@ impl Index for SledIndex {
                 visit(record::decode(number_u64(&key)?, &value)?);
             }
             Ok(())
+        })
+    }
+
+    fn entries_from(&self, from: u64, limit: usize) -> Result<Vec<Entry>, IndexError> {
+        guarded(|| {
+            let mut found = Vec::new();
+            for row in self.entries.range(from.to_be_bytes()..).take(limit) {
+                let (key, value) = row?;
+                found.push(record::decode(number_u64(&key)?, &value)?);
+            }
+            Ok(found)
         })
     }
 
@@ -178,44 +180,8 @@ impl Index for SledIndex {
     }
 
     fn disk_bytes(&self) -> Result<u64, IndexError> {
-        Ok(directory_bytes(&self.path)?)
+        Ok(care::directory_bytes(&self.path)?)
     }
-}
-
-/// Bytes of disk blocks that `path` and all below it take; 0 where it is not there.
-///
-/// # Errors
-/// Those of the file system.
-pub fn directory_bytes(path: &Path) -> std::io::Result<u64> {
-    let metadata = match std::fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        // sled removes its own files while they are counted.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = metadata.blocks() * 512;
-    if metadata.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            bytes += directory_bytes(&entry?.path())?;
-        }
-    }
-    Ok(bytes)
-}
-
-/// A process killed while it opens leaves `snap.*.generating`, and sled never opens again until it is gone.
-fn remove_leftovers(path: &Path) -> std::io::Result<()> {
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().ends_with(".generating") {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 fn name_key(entry: &Entry) -> Vec<u8> {
@@ -229,18 +195,6 @@ fn number_u64(bytes: &[u8]) -> Result<u64, IndexError> {
 
 fn number_u32(bytes: &[u8]) -> Result<u32, IndexError> {
     Ok(u32::from_be_bytes(bytes.try_into().map_err(|_| record::EntryError::Malformed)?))
-}
-
-/// Runs sled's code and turns a panic into an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
-    // Whatever state a panic leaves behind is given up with the engine.
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(IndexError::Panicked(panic_text(&*panic))))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 impl From<sled::Error> for IndexError {

@@ -1,6 +1,6 @@
 //! The table in memory: from an object's hash to its record, in exact LRU order. About 100 bytes an object.
 //!
-//! Owns recency, what each group of namespaces takes, and the rule which of two records of a name counts. Requests only ever touch this half of the
+//! Owns recency, what each group of namespaces takes, what no eviction may take, and the rule which of two records of a name counts. Requests only ever touch this half of the
 //! index. Sharded, so that growing a shard never holds up the whole server; the order of use is exact across shards,
 //! because the shard with the oldest tail is asked for the next victim.
 
@@ -65,6 +65,8 @@ pub struct Slot {
     pub hits: u32,
     /// True once its body was checked, or written, by this process.
     pub verified: bool,
+    /// True while this is the only place where it is, and it is to be in another one: no eviction takes it.
+    pub unsaved: bool,
 }
 
 /// A record that is to become the current one of its object.
@@ -80,6 +82,8 @@ pub struct NewRecord {
     pub space: Space,
     /// When it was stored, milliseconds since the Unix epoch.
     pub created_ms: u64,
+    /// As in [`Slot::unsaved`].
+    pub unsaved: bool,
 }
 
 /// What an insert did.
@@ -207,9 +211,10 @@ impl Table {
         precondition: Precondition,
         let_go: impl FnOnce(&Slot),
     ) -> Result<Inserted, Precondition> {
-        let NewRecord { hash, sequence, location, space, created_ms } = record;
+        let NewRecord { hash, sequence, location, space, created_ms, unsaved } = record;
         let used_us = self.clock.now_us();
-        let slot = Slot { hash, sequence, location, space, created_ms, used_us, hits: 0, verified: true };
+        let slot =
+            Slot { hash, sequence, location, space, created_ms, used_us, hits: 0, verified: true, unsaved };
         let inserted = self.with_shard(hash, |shard| {
             let present = shard.find(hash);
             check(precondition, present.as_ref())?;
@@ -324,6 +329,12 @@ impl Table {
                 true
             })
         });
+    }
+
+    /// Notes that the record of this sequence number is safe elsewhere, and lets eviction have it. False when it is not the
+    /// current one.
+    pub fn set_saved(&self, hash: NameHash, sequence: u64) -> bool {
+        self.with_shard(hash, |shard| shard.set_saved(hash, sequence))
     }
 
     fn with_shard<R>(&self, hash: NameHash, work: impl FnOnce(&mut Shard) -> R) -> R {

@@ -138,7 +138,7 @@ mod tests {
     const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     fn info() -> ObjectInfo {
-        ObjectInfo { length: 3, etag: ETag(42), created_ms: 784_111_777_900, sequence: 7 }
+        ObjectInfo { length: 3, etag: ETag(42), created_ms: 784_111_777_900, cost_ms: 0, sequence: 7 }
     }
 
     fn headers(list: &[(&'static str, &str)]) -> HeaderMap {

@@ -57,7 +57,8 @@ pub(super) async fn store(
     source: &mut impl Source,
 ) -> Result<Stored, Refusal> {
     let declared_length = source.declared_length();
-    let options = PutOptions { declared_length, precondition, max_length: Some(limit) };
+    let options =
+        PutOptions { declared_length, precondition, max_length: Some(limit), ..PutOptions::default() };
     let mut upload = context.cache.begin_put(name, options).await?;
     while let Some(chunk) = source.next_chunk().await? {
         upload.write(chunk).await?;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::keys::KeySet;
 use crate::config::{OidcConfig, is_loopback};
+use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// For one of the two answers, to its last byte. A job waits meanwhile.
@@ -121,6 +122,7 @@ async fn get(url: &str) -> Result<Vec<u8>, FetchError> {
 }
 
 fn client(local: bool) -> reqwest::Result<Client> {
+    tls::use_ring();
     let client = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)

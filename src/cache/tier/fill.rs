@@ -158,6 +158,12 @@ impl FillReader {
             return Ok(bytes);
         }
         let Some(view) = self.fill.view.get().cloned() else { return Err(CacheError::Vanished) };
+        // What is released may reach past what is in the file by now, and the rest is in memory.
+        let written = usize::try_from(view.written().saturating_sub(at)).unwrap_or(length);
+        let length = length.min(written);
+        if length == 0 {
+            return Err(CacheError::Vanished);
+        }
         let read = move || {
             let mut buffer = vec![0; length];
             view.read(&mut buffer, at).map(|()| Bytes::from(buffer))
@@ -183,7 +189,7 @@ mod tests {
     use crate::object::ETag;
 
     fn info(length: u64) -> ObjectInfo {
-        ObjectInfo { length, etag: ETag(1), created_ms: 1, sequence: 0 }
+        ObjectInfo { length, etag: ETag(1), created_ms: 1, cost_ms: 0, sequence: 0 }
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::budget::OWN_PREFIX;
 use crate::cache::CacheOptions;
 use crate::key::{Namespace, NamespacePattern, ObjectKey, ObjectName};
 
@@ -49,6 +50,9 @@ impl Layout {
 
     /// Whose object lies there.
     pub(super) fn name(&self, below: &str) -> Option<ObjectName> {
+        if below.starts_with(OWN_PREFIX) {
+            return None;
+        }
         let own = self.own.iter().filter_map(|(namespace, prefix)| {
             let key = if prefix.is_empty() {
                 below

@@ -16,10 +16,10 @@ use crate::blobs::record::header_len;
 use crate::blobs::{RecordHeader, SoloView, SoloWriter};
 use crate::cache::budget::Reservation;
 use crate::cache::error::CacheError;
-use crate::cache::evict;
 use crate::cache::flight::FlightPermit;
 use crate::cache::publication::{Publication, Published};
 use crate::cache::state::State;
+use crate::cache::{evict, tier};
 
 /// Largest body gathered in memory; larger ones get a file of their own.
 pub(in crate::cache) const GATHER_BYTES: u64 = 8 << 20;
@@ -149,8 +149,10 @@ impl Storing {
         let stored = if self.solo.is_some() {
             self.write_chunks().await?;
             let (writer, publication) = (self.take_idle_solo().await?, self.publication());
+            let cost_ms = self.accepted.cost_ms;
             blocking(move || {
-                let (header, location) = writer.finish(publication.sequence, publication.created_ms)?;
+                let Publication { sequence, created_ms, .. } = publication;
+                let (header, location) = writer.finish(sequence, created_ms, cost_ms)?;
                 let published = publication.insert(location);
                 Ok(publication.settle(&header, location, published))
             })
@@ -164,6 +166,9 @@ impl Storing {
             self.state.evict.ring();
         }
         self.state.committed().await?;
+        if self.accepted.origin == Origin::Client {
+            tier::written_through(&self.state, stored.info.sequence).await;
+        }
         Ok(stored)
     }
 
@@ -184,6 +189,7 @@ impl Storing {
     async fn append(&mut self) -> io::Result<Published> {
         let (body, publication) = (std::mem::take(&mut self.chunks), self.publication());
         let (name, body_len, state) = (self.accepted.name.clone(), self.received, Arc::clone(&self.state));
+        let cost_ms = self.accepted.cost_ms;
         let work = move || {
             let body_checksum = match &body[..] {
                 [whole] => XxHash3_128::oneshot(whole),
@@ -194,7 +200,7 @@ impl Storing {
                 }
             };
             let Publication { sequence, created_ms, .. } = publication;
-            let header = RecordHeader { sequence, name, body_len, created_ms, body_checksum };
+            let header = RecordHeader { sequence, name, body_len, created_ms, cost_ms, body_checksum };
             let began = Instant::now();
             let publish = |location| (location, publication.insert(location));
             let (location, published) = match state.store.append(&header, &body, publish) {
@@ -215,9 +221,17 @@ impl Storing {
     }
 
     fn publication(&mut self) -> Publication {
+        let (sequence, outgoing) = match self.accepted.origin {
+            Origin::Client => {
+                let (name, group) = (&self.accepted.name, self.accepted.space.group);
+                tier::begin_write(&self.state, name, self.received, group)
+            }
+            Origin::Bucket { .. } => (self.state.next_sequence(), None),
+        };
         Publication {
             hash: self.state.table.hash(&self.accepted.name),
-            sequence: self.state.next_sequence(),
+            sequence,
+            outgoing,
             created_ms: match self.accepted.origin {
                 Origin::Client => self.state.clock.now_ms(),
                 Origin::Bucket { modified_ms } => modified_ms,

@@ -101,6 +101,9 @@ impl BucketUrl {
         if container.is_empty() || !container.bytes().all(allowed) {
             return refused("does not name a bucket");
         }
+        if prefix.starts_with('/') {
+            return refused("has an empty segment in its prefix");
+        }
         match checked_prefix(prefix) {
             Ok(prefix) => Ok(Self::Store { scheme, container: container.to_owned(), prefix }),
             Err(reason) => refused(&reason),

@@ -26,6 +26,7 @@ pub(super) struct Node {
     header_len: u16,
     group: u16,
     verified: bool,
+    unsaved: bool,
     occupied: bool,
 }
 
@@ -48,6 +49,7 @@ impl Node {
             header_len,
             group: slot.space.group,
             verified: slot.verified,
+            unsaved: slot.unsaved,
             occupied: true,
         }
     }
@@ -63,6 +65,7 @@ impl Node {
             used_us: self.used_us,
             hits: self.hits,
             verified: self.verified,
+            unsaved: self.unsaved,
         }
     }
 
@@ -76,6 +79,19 @@ impl Node {
 
     pub(super) fn group(&self) -> u16 {
         self.group
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.unsaved
+    }
+
+    /// Lets eviction have it, as used at `used_us`.
+    pub(super) fn set_saved(&mut self, used_us: u64) {
+        (self.unsaved, self.used_us) = (false, used_us);
     }
 
     pub(super) fn used_us(&self) -> u64 {

@@ -1,5 +1,5 @@
-//! One shard of the table: slots in blocks, a hash table of slot numbers, and for each group of namespaces a list through
-//! its slots from the most to the least recently used.
+//! One shard of the table: slots in blocks, a hash table of slot numbers, and for each group of namespaces two lists through
+//! its slots from the most to the least recently used: of those that eviction may take, and of those it may not.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,10 @@ const BLOCK_SLOTS: usize = 1024;
 /// Objects whose recency is written together.
 const GROUP_SLOTS: usize = 512;
 
-/// The ends of one group's list.
+/// Most places that a record which is saved now is moved from the newest end of its list to where its last use belongs.
+const LONGEST_WALK: usize = 64;
+
+/// The ends of one list.
 #[derive(Clone, Copy)]
 struct Ends {
     newest: u32,
@@ -30,9 +33,9 @@ pub(super) struct Shard {
     by_hash: HashTable<u32>,
     blocks: Vec<Vec<Node>>,
     free: Vec<u32>,
-    /// By group.
+    /// By group, first the list of what is saved, then that of what is not: see [`list_of`].
     lists: Vec<Ends>,
-    /// The slot used longest ago of all lists, and when; asked for far more often than it changes.
+    /// The saved slot used longest ago of all groups, and when; asked for far more often than it changes.
     oldest: (u32, u64),
     /// By group of slots: used since it was last taken.
     changed: Vec<bool>,
@@ -47,7 +50,7 @@ impl Shard {
             by_hash: HashTable::new(),
             blocks: Vec::new(),
             free: Vec::new(),
-            lists: vec![EMPTY; groups],
+            lists: vec![EMPTY; 2 * groups],
             oldest: (NONE, u64::MAX),
             changed: Vec::new(),
             deleted: Some(HashSet::new()),
@@ -60,7 +63,7 @@ impl Shard {
 
     pub(super) fn touch(&mut self, hash: NameHash, now_us: u64) -> Option<Slot> {
         let at = self.position(hash)?;
-        let now_us = now_us.max(self.newest_us(self.node(at).group()));
+        let now_us = now_us.max(self.newest_us(list_of(self.node(at))));
         self.unlink(at);
         let node = self.node_mut(at);
         node.set_used(now_us);
@@ -79,9 +82,38 @@ impl Shard {
         changed
     }
 
+    /// Moves a record to the list of those that eviction may take, to where its last use belongs; a use is dated later
+    /// where that is too far from the newest end.
+    pub(super) fn set_saved(&mut self, hash: NameHash, sequence: u64) -> bool {
+        let Some(at) = self.position(hash).filter(|at| self.node(*at).sequence() == sequence) else {
+            return false;
+        };
+        if !self.node(at).is_unsaved() {
+            return true;
+        }
+        self.unlink(at);
+        let used_us = self.node(at).used_us();
+        self.node_mut(at).set_saved(used_us);
+        let mut newer = NONE;
+        let mut older = self.lists[list_of(self.node(at))].newest;
+        for _ in 0..LONGEST_WALK {
+            if older == NONE || self.node(older).used_us() <= used_us {
+                break;
+            }
+            (newer, older) = (older, self.node(older).older);
+        }
+        if older != NONE {
+            let used_us = used_us.max(self.node(older).used_us());
+            self.node_mut(at).set_saved(used_us);
+        }
+        self.link(at, newer, older);
+        true
+    }
+
     pub(super) fn insert_newest(&mut self, mut slot: Slot) {
+        let node = Node::new(&slot);
         if self.deleted.is_none() {
-            slot.used_us = slot.used_us.max(self.newest_us(slot.space.group));
+            slot.used_us = slot.used_us.max(self.newest_us(list_of(&node)));
         }
         let at = self.place(Node::new(&slot));
         self.link_newest(at);
@@ -110,7 +142,7 @@ impl Shard {
     }
 
     pub(super) fn remove_oldest_of(&mut self, group: u16) -> Option<Slot> {
-        let at = self.lists[usize::from(group)].oldest;
+        let at = self.lists[saved_list(group)].oldest;
         (at != NONE).then(|| self.take(at))
     }
 
@@ -124,7 +156,7 @@ impl Shard {
     }
 
     pub(super) fn oldest_us_of(&self, group: u16) -> u64 {
-        let at = self.lists[usize::from(group)].oldest;
+        let at = self.lists[saved_list(group)].oldest;
         if at == NONE { u64::MAX } else { self.node(at).used_us() }
     }
 
@@ -163,8 +195,8 @@ impl Shard {
         self.changed.fill(true);
     }
 
-    fn newest_us(&self, group: u16) -> u64 {
-        let at = self.lists[usize::from(group)].newest;
+    fn newest_us(&self, list: usize) -> u64 {
+        let at = self.lists[list].newest;
         if at == NONE { 0 } else { self.node(at).used_us() }
     }
 
@@ -209,31 +241,44 @@ impl Shard {
     }
 
     fn link_newest(&mut self, at: u32) {
-        let group = usize::from(self.node(at).group());
-        let second = self.lists[group].newest;
+        let second = self.lists[list_of(self.node(at))].newest;
+        self.link(at, NONE, second);
+    }
+
+    /// Puts a slot between two neighbours of its list.
+    fn link(&mut self, at: u32, newer: u32, older: u32) {
+        let list = list_of(self.node(at));
         let node = self.node_mut(at);
-        (node.newer, node.older) = (NONE, second);
-        let used_us = node.used_us();
-        self.lists[group].newest = at;
-        if second == NONE {
-            self.lists[group].oldest = at;
-            if used_us < self.oldest.1 {
-                self.oldest = (at, used_us);
-            }
-        } else {
-            self.node_mut(second).newer = at;
+        (node.newer, node.older) = (newer, older);
+        let (used_us, unsaved) = (node.used_us(), node.is_unsaved());
+        match newer {
+            NONE => self.lists[list].newest = at,
+            newer => self.node_mut(newer).older = at,
+        }
+        if older != NONE {
+            self.node_mut(older).newer = at;
+            return;
+        }
+        self.lists[list].oldest = at;
+        if unsaved {
+            return;
+        }
+        if newer != NONE && self.oldest.0 == newer {
+            self.find_oldest();
+        } else if used_us < self.oldest.1 {
+            self.oldest = (at, used_us);
         }
     }
 
     fn unlink(&mut self, at: u32) {
         let node = self.node(at);
-        let (newer, older, group) = (node.newer, node.older, usize::from(node.group()));
+        let (newer, older, list) = (node.newer, node.older, list_of(node));
         match newer {
-            NONE => self.lists[group].newest = older,
+            NONE => self.lists[list].newest = older,
             newer => self.node_mut(newer).older = older,
         }
         match older {
-            NONE => self.lists[group].oldest = newer,
+            NONE => self.lists[list].oldest = newer,
             older => self.node_mut(older).newer = newer,
         }
         if self.oldest.0 == at {
@@ -241,9 +286,9 @@ impl Shard {
         }
     }
 
-    /// Looks for the oldest end of all lists: as many looks as there are groups.
+    /// Looks for the oldest end of all lists of what is saved: as many looks as there are groups.
     fn find_oldest(&mut self) {
-        let ends = self.lists.iter().map(|ends| ends.oldest).filter(|at| *at != NONE);
+        let ends = self.lists.iter().step_by(2).map(|ends| ends.oldest).filter(|at| *at != NONE);
         let oldest = ends.map(|at| (self.node(at).used_us(), at)).min();
         self.oldest = oldest.map_or((NONE, u64::MAX), |(used_us, at)| (at, used_us));
     }
@@ -251,6 +296,16 @@ impl Shard {
 
 fn node_in(blocks: &[Vec<Node>], at: u32) -> &Node {
     &blocks[at as usize / BLOCK_SLOTS][at as usize % BLOCK_SLOTS]
+}
+
+/// Number of the list of what is saved of a group.
+fn saved_list(group: u16) -> usize {
+    2 * usize::from(group)
+}
+
+/// Number of the list that a slot is in.
+fn list_of(node: &Node) -> usize {
+    saved_list(node.group()) + usize::from(node.is_unsaved())
 }
 
 /// The part of a hash that places it in its shard.

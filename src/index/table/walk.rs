@@ -8,7 +8,7 @@ use super::{Slot, Table};
 use crate::index::Recency;
 
 impl Table {
-    /// Removes the object that was not used for the longest time. `None` when there is none.
+    /// Removes the object that was not used for the longest time, of those that are saved. `None` when there is none.
     #[must_use]
     pub fn remove_oldest(&self) -> Option<Slot> {
         loop {
@@ -103,6 +103,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -123,7 +124,8 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        Put(u8),
+        Put(u8, bool),
+        Save(u8),
         Get(u8),
         Remove(u8),
         Evict,
@@ -132,7 +134,8 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            6 => (0..40u8).prop_map(Step::Put),
+            6 => (0..40u8, any::<bool>()).prop_map(|(key, unsaved)| Step::Put(key, unsaved)),
+            3 => (0..40u8).prop_map(Step::Save),
             5 => (0..40u8).prop_map(Step::Get),
             1 => (0..40u8).prop_map(Step::Remove),
             2 => Just(Step::Evict),
@@ -142,7 +145,8 @@ mod tests {
     }
 
     proptest! {
-        /// The keys of a plain list, the least recently used first, tell what must go, from all or from one group.
+        /// The keys of a plain list, the least recently used first, tell what must go, from all or from one group; what is
+        /// not saved stays until it is, and then goes in its turn.
         #[test]
         fn the_oldest_of_all_and_of_each_group_are_exact(steps in steps()) {
             let clock = Clock::default();
@@ -150,21 +154,33 @@ mod tests {
             table.finish_loading();
             let group_of = |key: u8| u16::from(key) % GROUPS;
             let mut order: Vec<u8> = Vec::new();
+            let mut unsaved_since: HashMap<u8, u64> = HashMap::new();
             for (sequence, step) in (1..).zip(steps) {
                 clock.put_forward(Duration::from_micros(10));
                 let went = |order: &mut Vec<u8>, key: u8| order.retain(|other| *other != key);
                 match step {
-                    Step::Put(key) => {
+                    Step::Put(key, unsaved) => {
                         let record = NewRecord {
                             hash: table.hash(&name(key)),
                             sequence,
                             location: Location { segment: 1, block: 1, header_len: 90, body_len: 9000 },
                             space: Space { group: group_of(key), instance: 0 },
                             created_ms: 1,
+                            unsaved,
                         };
                         table.insert(record, Precondition::None, |_| ()).unwrap();
                         went(&mut order, key);
                         order.push(key);
+                        unsaved_since.remove(&key);
+                        if unsaved {
+                            unsaved_since.insert(key, sequence);
+                        }
+                    }
+                    Step::Save(key) => {
+                        let current = unsaved_since.remove(&key);
+                        let hash = table.hash(&name(key));
+                        prop_assert!(!table.set_saved(hash, u64::MAX), "that record is not the current one");
+                        prop_assert!(current.is_none_or(|sequence| table.set_saved(hash, sequence)));
                     }
                     Step::Get(key) => {
                         let found = table.get(table.hash(&name(key)), |_| ()).is_some();
@@ -176,16 +192,18 @@ mod tests {
                     }
                     Step::Remove(key) => {
                         let _ = table.remove(table.hash(&name(key)), Precondition::None);
+                        unsaved_since.remove(&key);
                         went(&mut order, key);
                     }
                     Step::Evict => {
-                        let expected = order.first().copied();
+                        let expected = order.iter().copied().find(|key| !unsaved_since.contains_key(key));
                         let gone = table.remove_oldest().map(|slot| slot.hash);
                         prop_assert_eq!(gone, expected.map(|key| table.hash(&name(key))));
                         expected.into_iter().for_each(|key| went(&mut order, key));
                     }
                     Step::EvictOf(group) => {
-                        let expected = order.iter().copied().find(|key| group_of(*key) == group);
+                        let may_go = |key: &u8| group_of(*key) == group && !unsaved_since.contains_key(key);
+                        let expected = order.iter().copied().find(may_go);
                         let gone = table.remove_oldest_of(group).map(|slot| slot.hash);
                         prop_assert_eq!(gone, expected.map(|key| table.hash(&name(key))));
                         expected.into_iter().for_each(|key| went(&mut order, key));

@@ -192,6 +192,7 @@ async fn put_together(
         declared_length: Some(parts.iter().map(|part| part.info.length).sum()),
         precondition,
         max_length: Some(context.namespaces.max_object_size(&name.namespace)),
+        ..PutOptions::default()
     };
     let mut whole = context.cache.begin_put(name, options).await?;
     for NamedPart { number, name, info, checksums: mut of_part } in parts {

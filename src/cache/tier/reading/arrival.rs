@@ -145,13 +145,22 @@ impl Arrival {
             return Ok(self.damaged("its checksum is another"));
         }
         let used_ms = self.state.clock.now_ms();
-        self.tier
-            .catalogue
-            .put(&self.path, Known { checksum: Some(checksum), length: object.length, used_ms });
+        self.tier.catalogue.put(
+            &self.path,
+            Known {
+                checksum: Some(checksum),
+                length: object.length,
+                used_ms,
+                modified_ms: object.modified_ms,
+            },
+        );
         let mut info = self.info(&object, checksum);
         if let Some(upload) = store {
             match upload.commit().await {
-                Ok(stored) => info = stored.info,
+                Ok(stored) => {
+                    info = stored.info;
+                    self.undo_where_deleted();
+                }
                 // A client wrote the object meanwhile, or the disk failed; the readers have the body all the same.
                 Err(error) => {
                     tracing::debug!(key = %self.name.key, %error, "object of the bucket not stored");
@@ -160,6 +169,16 @@ impl Arrival {
         }
         self.fill.release(Stage::Whole(info), object.length);
         Ok(Stage::Whole(info))
+    }
+
+    /// A client may have deleted the object while it was on its way; then nothing may bring it back.
+    fn undo_where_deleted(&self) {
+        if self.tier.catalogue.is_deleted(&self.path)
+            && let Some((slot, ())) = self.state.table.peek(self.hash, |_| ())
+            && !slot.unsaved
+        {
+            self.state.drop_dead(&slot);
+        }
     }
 
     /// Asks for the body from the byte `from` on, and waits for the first of it.
@@ -227,6 +246,7 @@ impl Arrival {
             length: object.length,
             etag: ETag(checksum),
             created_ms: object.modified_ms,
+            cost_ms: 0,
             sequence: 0,
         }
     }
