@@ -11,6 +11,7 @@ use reqwest::{Client, redirect};
 
 use super::{CliError, hints, print};
 use crate::config::{Config, Input};
+use crate::tls;
 
 /// For the whole question. Docker's own limit is 30 seconds, and that of Kubernetes one.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,6 +81,7 @@ async fn ask(url: &str, is_named: bool) -> Result<String, CliError> {
         // reqwest repeats the URL, which is said already.
         CliError::run(format!("{url} does not answer"), &error.without_url())
     };
+    tls::use_ring();
     let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none());
     let client = if is_named {
         client
