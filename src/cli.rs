@@ -16,6 +16,7 @@ use crate::config::{CONFIG_VARIABLE, Config, Input, KEYS, Problems};
 mod api;
 mod env;
 mod figures;
+mod health;
 mod hints;
 mod import;
 mod reload;
@@ -89,6 +90,7 @@ pub fn run(
         Some(("serve", matches)) => serve::run(input(matches, vars)),
         Some(("check", matches)) => check(&input(matches, vars)),
         Some(("env", matches)) => env::run(matches, &input(matches, vars)),
+        Some(("health", matches)) => health::run(matches, &input(matches, vars)),
         Some(("import", matches)) => import::run(matches, vars),
         Some(("stats", matches)) => stats::run(matches, &input(matches, vars)),
         Some(("sessions", matches)) => sessions::run(matches, &input(matches, vars)),
@@ -131,6 +133,7 @@ fn command() -> Command {
         .subcommand(env::command().arg(config_arg()))
         .subcommand(stats::command())
         .subcommand(sessions::command())
+        .subcommand(health::command().arg(config_arg()))
         .subcommand(import::command())
         .subcommand(token::command())
 }

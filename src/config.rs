@@ -13,6 +13,7 @@ use crate::key::{Namespace, NamespacePattern};
 
 mod bucket;
 mod certificates;
+mod container;
 mod file;
 mod keys;
 mod load;

@@ -186,6 +186,36 @@ async fn serve_prints_https_and_takes_a_new_certificate_in_at_sighup() {
     assert!(serving.0.try_wait().unwrap().is_none(), "it still serves");
 }
 
+/// As a container asks: over loopback, which the certificate of a real server does not name, and without one of its own.
+#[test]
+fn health_asks_over_tls_and_without_a_certificate() {
+    let files = Files::new();
+    let named = files.authority.sign(|params| {
+        params.subject_alt_names = vec![rcgen::SanType::DnsName("cache.example.org".try_into().unwrap())];
+    });
+    files.install(&named);
+    let demand = "tls_client_ca = \"ca.pem\"\ntls_require_client_cert = true\n";
+    for (more, says) in [("", "/-/healthy: ok"), (demand, "takes connections")] {
+        files.write("larder.toml", &format!("tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n{more}"));
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data", "--config", "larder.toml"];
+        let mut command = larder(&files, &arguments);
+        let mut serving = Serving(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split_once("https://").and_then(|(_, rest)| rest.split(',').next()).unwrap();
+        let ask = || {
+            let mut command = larder(&files, &["health", "--config", "larder.toml"]);
+            command.env("LARDER_LISTEN", address).output().unwrap()
+        };
+        let output = ask();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains(says), "{said}");
+        drop(serving);
+        assert_eq!(ask().status.code(), Some(1));
+    }
+}
+
 /// Rights go with the rules and not with the connection: on one that is open, a certificate gets the next request's rules.
 #[tokio::test]
 async fn a_certificate_follows_the_rules_on_an_open_connection() {

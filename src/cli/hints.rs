@@ -89,12 +89,17 @@ pub(super) fn urls(scheme: Scheme, bound: SocketAddr) -> Vec<String> {
 
 /// A URL that reaches a server bound to `bound` from this machine.
 pub(super) fn local_url(scheme: Scheme, bound: SocketAddr) -> String {
+    format!("{scheme}://{}", local(bound))
+}
+
+/// The address at which a server bound to `bound` is reached from this machine.
+pub(super) fn local(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    format!("{scheme}://{}", SocketAddr::new(ip, bound.port()))
+    SocketAddr::new(ip, bound.port())
 }
 
 fn endpoint(url: &str, namespace: Option<&Namespace>) -> String {

@@ -163,9 +163,10 @@ keys! {
         "When a body is checked against its checksum: first (its first read after a start, and by a \
          background scrub) or always.";
     memory_budget: Size =
-        "Memory for bodies in flight, up and down; beyond it requests get 503 at once. At least 16MiB.";
+        "Memory for bodies in flight, up and down; beyond it requests get 503 at once. At least 16MiB. Not set: at most a \
+         quarter of the memory that the container may have.";
     memory_tier: Size =
-        "Memory for small and hot objects; 0 turns it off.";
+        "Memory for small and hot objects; 0 turns it off. Not set: at most a sixteenth of the container's memory.";
     max_connections: Count =
         "Connections served at once.";
     header_timeout: Time =

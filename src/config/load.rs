@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::file::{self, File};
 use super::keys::{KEYS, Key};
 use super::problem::{Problem, Problems, Source, did_you_mean};
-use super::{Config, NamespaceConfig, TokenConfig, TokenName, oidc, rules, token_secrets};
+use super::{Config, NamespaceConfig, TokenConfig, TokenName, container, oidc, rules, token_secrets};
 use crate::key::Namespace;
 
 /// The variable that names the configuration file.
@@ -59,7 +59,7 @@ impl Input {
     }
 
     /// As [`Input::load`], and checks that the data directory, the files of TLS and those of the bucket can be used
-    /// on this machine, and reads the secrets of the tokens. Leaves no trace.
+    /// on this machine, fits defaults to its memory, and reads the secrets of the tokens. Leaves no trace.
     ///
     /// # Errors
     /// All problems at once.
@@ -82,6 +82,7 @@ impl Input {
     fn serving_draft(&self) -> Draft {
         let mut draft = self.draft();
         rules::data_dir(&mut draft);
+        container::fit_memory(&mut draft, container::memory_limit(Path::new("/")));
         token_secrets::read(&mut draft, &self.env);
         oidc::read_token_key(&mut draft);
         draft
