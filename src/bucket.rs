@@ -7,6 +7,7 @@ mod answer;
 mod error;
 mod large;
 mod listing;
+mod odd_keys;
 mod open;
 mod s3;
 mod shared_credentials;

@@ -19,6 +19,7 @@ mod import;
 mod reload;
 mod serve;
 mod token;
+mod verify;
 
 /// Why a command ended without doing what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +87,7 @@ pub fn run(
         Some(("check", matches)) => check(&input(matches, vars)),
         Some(("env", matches)) => env::run(matches, &input(matches, vars)),
         Some(("import", matches)) => import::run(matches, vars),
+        Some(("verify", matches)) => verify::run(matches, &input(matches, vars)),
         Some(("token", matches)) => match matches.subcommand() {
             Some(("new", matches)) => token::run(matches, &input(matches, vars)),
             _ => Ok(()),
@@ -124,6 +126,7 @@ fn command() -> Command {
         ))
         .subcommand(env::command().arg(config_arg()))
         .subcommand(import::command())
+        .subcommand(with_settings(verify::command().after_help(LAYERS)))
         .subcommand(token::command())
 }
 

@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) tier: Option<Arc<Tier>>,
     pub(super) metrics: Metrics,
     pub(super) ready: AtomicBool,
+    /// True once the segments' blocks were compared with the table, behind the requests.
+    pub(super) reconciled: AtomicBool,
     /// Sequence numbers of records that died and that the index may still have.
     pub(super) dead: Mutex<Vec<u64>>,
     pub(super) sync: SyncSignal,
@@ -113,6 +115,7 @@ impl State {
             index: RwLock::new(index),
             index_on_disk: AtomicBool::new(false),
             ready: AtomicBool::new(false),
+            reconciled: AtomicBool::new(false),
             dead: Mutex::default(),
             sync: SyncSignal::default(),
             evict: WakeUp::default(),
