@@ -53,7 +53,9 @@ impl Bucket {
             let error = object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(error) };
             let _ = failed.try_send(Err(error));
         }
-        futures_util::stream::unfold(receiver, async |mut rows| rows.recv().await.map(|row| (row, rows))).boxed()
+        let rows = futures_util::stream::unfold(receiver, async |mut rows| Some((rows.recv().await?, rows)));
+        // Whoever takes pages asks once more at the end.
+        rows.fuse().boxed()
     }
 
     /// Up to `limit` of the objects in the directory `below` the bucket's prefix that `wanted` makes something of, in the
