@@ -38,7 +38,9 @@ pub use self::listing::ListedObject;
 pub use self::read::{BodyPart, Object, ObjectBody};
 pub use self::tier::{BucketCounts, BucketFindings, BucketStatus};
 pub use self::upload::{PutOptions, Stored, Upload};
-pub use self::verify::{DiskFindings, IndexFindings, Stage as VerifyStage, VerifyOptions, VerifyReport, Watch};
+pub use self::verify::{
+    DiskFindings, IndexFindings, Stage as VerifyStage, VerifyOptions, VerifyReport, Watch,
+};
 
 use self::directory::DataDirectory;
 use self::state::State;
@@ -157,11 +159,7 @@ impl Cache {
         verify::run(options, metrics, how, watch).await
     }
 
-    fn open_for(
-        purpose: tier::Purpose,
-        options: CacheOptions,
-        metrics: Metrics,
-    ) -> Result<Self, OpenError> {
+    fn open_for(purpose: tier::Purpose, options: CacheOptions, metrics: Metrics) -> Result<Self, OpenError> {
         let directory = DataDirectory::open(&options.data_dir)?;
         let path = options.data_dir.display().to_string();
         let io_error = |error| OpenError::Io { path: path.clone(), error };

@@ -3,7 +3,8 @@
 //!
 //! Knows larder from outside only, and finds its way in the files with larder's own reader of segments.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, dead_code, reason = "modules shared by test programs, not a library")]
 
 mod common;
 #[path = "verify/damaged.rs"]

@@ -26,7 +26,8 @@ impl Bucket {
             BucketScheme::File => self.list_directory(prefix, None),
             BucketScheme::S3 | BucketScheme::Gs | BucketScheme::Az => self.store.list(prefix.as_ref()),
         };
-        rows.map(|row| row.map_err(listing).and_then(told)).boxed()
+        // `object_store`'s streams panic when they are asked once more at their end, as whoever takes pages does.
+        rows.map(|row| row.map_err(listing).and_then(told)).fuse().boxed()
     }
 
     /// A directory's listing ends at the first name that is odd where a runtime polls it, and goes on where none does
@@ -53,9 +54,7 @@ impl Bucket {
             let error = object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(error) };
             let _ = failed.try_send(Err(error));
         }
-        let rows = futures_util::stream::unfold(receiver, async |mut rows| Some((rows.recv().await?, rows)));
-        // Whoever takes pages asks once more at the end.
-        rows.fuse().boxed()
+        futures_util::stream::unfold(receiver, async |mut rows| Some((rows.recv().await?, rows))).boxed()
     }
 
     /// Up to `limit` of the objects in the directory `below` the bucket's prefix that `wanted` makes something of, in the
@@ -103,7 +102,9 @@ impl Bucket {
 /// The row, unless the way here has put a name in place of a key that is none ([`odd_keys`]).
 fn told(meta: ObjectMeta) -> Result<BucketRow, BucketError> {
     match odd_keys::key(meta.location.as_ref()) {
-        Some(key) => Err(BucketError::Impossible(format!("the key {key:?} is none that a client can ask for"))),
+        Some(key) => {
+            Err(BucketError::Impossible(format!("the key {key:?} is none that a client can ask for")))
+        }
         None => Ok(BucketRow { modified_ms: modified_ms(&meta), length: meta.size, path: meta.location }),
     }
 }

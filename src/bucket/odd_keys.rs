@@ -75,12 +75,15 @@ mod tests {
                    <Contents><Key>a//b&lt;</Key></Contents><Contents><Key>dir/</Key></Contents><Blob><Name>../x</Name></Blob>";
         let text = renamed(xml);
         assert!(text.contains("<Key>a&amp;b/c d</Key>") && text.contains("<Name>bucket</Name>"), "{text}");
-        let named: Vec<String> = text
-            .split(['<', '>'])
-            .filter_map(key)
-            .collect();
+        let named: Vec<String> = text.split(['<', '>']).filter_map(key).collect();
         assert_eq!(named, ["a//b<", "dir/", "../x"]);
-        assert!(named.iter().all(|key| BucketPath::parse(name(key)).is_ok_and(|path| path.as_ref() == name(key))));
-        assert!(is_listing(Some("list-type=2&prefix=a")) && !is_listing(Some("prefix=list-type=2")) && !is_listing(None));
+        assert!(
+            named.iter().all(|key| BucketPath::parse(name(key)).is_ok_and(|path| path.as_ref() == name(key)))
+        );
+        assert!(
+            is_listing(Some("list-type=2&prefix=a"))
+                && !is_listing(Some("prefix=list-type=2"))
+                && !is_listing(None)
+        );
     }
 }

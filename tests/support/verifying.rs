@@ -2,7 +2,7 @@
 //!
 //! Knows the program from outside only.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of it")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -33,7 +33,8 @@ impl Verified {
     /// The report, of a run with `--json`.
     #[track_caller]
     pub fn report(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
     }
 
     /// Numbers of the report's part that are not 0.
@@ -47,7 +48,8 @@ impl Verified {
     /// Fails unless the part's numbers are these, and the others 0.
     #[track_caller]
     pub fn assert_counts(&self, part: &str, expected: &[(&str, u64)]) {
-        let expected: BTreeMap<String, u64> = expected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+        let expected: BTreeMap<String, u64> =
+            expected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
         let mut counts = self.counts(part);
         counts.retain(|name, _| name != "bytes");
         assert_eq!(counts, expected, "{part}: {}{}", self.stdout, self.stderr);

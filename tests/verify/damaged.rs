@@ -65,6 +65,7 @@ fn damage_of_every_kind_is_found_and_repaired() {
         "damaged on disk (body): default/d/object-0,",
         "damaged on disk (header)",
         "damaged in the bucket: default/d/object-5",
+        "an object in the bucket is left out",
         "od\\u{1}d",
     ] {
         assert!(verified.stderr.contains(told), "no {told:?} in {}", verified.stderr);

@@ -36,7 +36,9 @@ fn a_wrong_configuration_and_wrong_places_are_told() {
         assert_eq!(refused.code, Some(code), "{arguments:?}: {}", refused.stderr);
         assert!(refused.stderr.contains(says), "{arguments:?}: no {says:?} in {}", refused.stderr);
     }
-    assert!(!nowhere.exists() && everything(empty.path()).is_empty() && everything(&scene.bucket()) == before);
+    assert!(
+        !nowhere.exists() && everything(empty.path()).is_empty() && everything(&scene.bucket()) == before
+    );
 }
 
 #[test]

@@ -95,9 +95,10 @@ async fn scan(
 ) -> Result<bool, BucketError> {
     let mut survey = survey(state, tier).await?;
     // Where the capacity is what took them, they would only take others' place.
-    let room = tier.options.capacity.map_or(u64::MAX, |capacity| {
-        (capacity - capacity / BELOW_PART).saturating_sub(survey.counts.bytes)
-    });
+    let room = tier
+        .options
+        .capacity
+        .map_or(u64::MAX, |capacity| (capacity - capacity / BELOW_PART).saturating_sub(survey.counts.bytes));
     let lost = std::mem::take(&mut survey.vanished);
     if let Err(error) = rescan::queue_lost(state, tier, indexer, lost, room).await {
         tracing::warn!(%error, "what the bucket has lost could not be looked for on disk");
@@ -171,7 +172,9 @@ impl<'a> Pages<'a> {
                 match row {
                     Ok(row) => page.push(row),
                     // Nobody's: no object of larder has such a key.
-                    Err(BucketError::Impossible(cause)) => tracing::warn!(%cause, "an object in the bucket is left out"),
+                    Err(BucketError::Impossible(cause)) => {
+                        tracing::warn!(cause = %cause.escape_debug(), "an object in the bucket is left out");
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -181,7 +184,9 @@ impl<'a> Pages<'a> {
     }
 }
 
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BucketError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BucketError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| BucketError::Unavailable(format!("this server is going down: {error}")))
 }

@@ -150,7 +150,10 @@ pub(super) async fn queue_lost(
         from = next;
     }
     if queued > 0 {
-        tracing::warn!(objects = queued, "the bucket has lost objects that are on disk; they are written again");
+        tracing::warn!(
+            objects = queued,
+            "the bucket has lost objects that are on disk; they are written again"
+        );
     }
     Ok(())
 }

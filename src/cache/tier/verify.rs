@@ -334,8 +334,8 @@ fn judge(state: &State, tier: &Tier, row: BucketRow, began_ms: u64) -> Judged {
     let known = tier.catalogue.get(&row.path);
     let BucketRow { path, length, modified_ms } = &row;
     let is_newer = known.is_some_and(|known| known.used_ms >= began_ms);
-    let is_same = known
-        .is_some_and(|known| known.length == *length && [0, *modified_ms].contains(&known.modified_ms));
+    let is_same =
+        known.is_some_and(|known| known.length == *length && [0, *modified_ms].contains(&known.modified_ms));
     if !is_newer && known.is_none_or(|known| !is_same || known.modified_ms == 0) {
         let checksum = known.filter(|_| is_same).and_then(|known| known.checksum);
         let used_ms = known.map_or(0, |known| known.used_ms).max(*modified_ms);

@@ -139,7 +139,7 @@ impl Source {
                 Ok(row) => row,
                 Err(BucketError::Impossible(cause)) => {
                     listing.others += 1;
-                    progress.tell(&format!("left out: {cause}"));
+                    progress.tell(&format!("left out: {}", cause.escape_debug()));
                     continue;
                 }
                 Err(error) => return Err(error.into()),

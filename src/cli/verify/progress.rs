@@ -12,7 +12,8 @@ use crate::cache::{VerifyStage, Watch};
 
 /// Findings that are told one by one.
 const MOST_TOLD: u64 = 100;
-const BYTES: &str = "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+const BYTES: &str =
+    "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
 const OBJECTS: &str = "{msg} {wide_bar} {human_pos} of {human_len}, {eta} left";
 
 /// The bar, or what stands for it.
@@ -36,7 +37,9 @@ impl Progress {
     pub(super) fn stop(&self) -> bool {
         let was_stopped = self.is_stopped.swap(true, Ordering::AcqRel);
         if !was_stopped {
-            self.say("stopping; what is under way is brought to its end, a second Ctrl-C does not wait for that");
+            self.say(
+                "stopping; what is under way is brought to its end, a second Ctrl-C does not wait for that",
+            );
         }
         was_stopped
     }

@@ -60,7 +60,8 @@ impl Inspection<'_> {
             let now_ms = state.clock.now_ms();
             let on_disk = |entry: Entry| {
                 let (slot, ()) = state.table.peek(state.table.hash(&entry.name), |_| ())?;
-                let is_current = slot.sequence == entry.sequence && !state.spaces.is_expired(&slot, || now_ms);
+                let is_current =
+                    slot.sequence == entry.sequence && !state.spaces.is_expired(&slot, || now_ms);
                 let path = tier.path(&entry.name).filter(|path| !tier.catalogue.is_deleted(path))?;
                 is_current.then_some(OnDisk { entry, slot, path })
             };
@@ -83,10 +84,8 @@ impl Inspection<'_> {
             return;
         };
         let is_damaged = self.damaged.remove(&hash).is_some();
-        let is_other_body = self
-            .checksums
-            .remove(&hash)
-            .is_some_and(|checksum| checksum != on_disk.entry.body_checksum);
+        let is_other_body =
+            self.checksums.remove(&hash).is_some_and(|checksum| checksum != on_disk.entry.body_checksum);
         let is_other_length = length != on_disk.slot.location.body_len;
         // What waits for the bucket is newer than what it has.
         if on_disk.slot.unsaved || !(is_damaged || is_other_body || is_other_length) {
@@ -119,7 +118,8 @@ impl Inspection<'_> {
             return;
         }
         let OnDisk { entry, slot, path } = on_disk;
-        let job = Job { name: entry.name, hash: slot.hash, sequence: slot.sequence, was_found: true, tries: 0 };
+        let job =
+            Job { name: entry.name, hash: slot.hash, sequence: slot.sequence, was_found: true, tries: 0 };
         self.tier.absent.forget(slot.hash);
         while !self.tier.queue.found(job.clone(), slot.location.body_len, slot.unsaved) {
             if self.watch.is_stopped() {
