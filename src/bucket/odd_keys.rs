@@ -35,7 +35,7 @@ pub(super) fn renamed(xml: &str) -> Cow<'_, str> {
             if BucketPath::parse(&read).is_ok_and(|path| path.as_ref() == read) {
                 changed.push_str(key);
             } else {
-                changed.push_str(&escape(&name(&read)));
+                changed.push_str(&escape(name(&read)));
             }
             changed.push_str(&close);
             rest = after;
