@@ -1,5 +1,6 @@
 //! What is checked without anybody asking: records on disk each week, and what the bucket has lost.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, dead_code, reason = "modules shared by test programs, not a library")]
 
 #[path = "support/directory.rs"]
 mod directory;
