@@ -8,6 +8,7 @@ mod error;
 mod large;
 mod listing;
 mod names;
+mod odd_keys;
 mod open;
 mod s3;
 mod shared_credentials;

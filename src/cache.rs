@@ -25,6 +25,7 @@ mod spaces;
 mod state;
 mod tier;
 mod upload;
+mod verify;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -35,8 +36,11 @@ pub use self::directory::DIRECTORY_FORMAT;
 pub use self::error::{CacheError, OpenError};
 pub use self::listing::ListedObject;
 pub use self::read::{BodyPart, Object, ObjectBody};
-pub use self::tier::{BucketCounts, BucketStatus};
+pub use self::tier::{BucketCounts, BucketFindings, BucketStatus};
 pub use self::upload::{PutOptions, Stored, Upload};
+pub use self::verify::{
+    DiskFindings, IndexFindings, Stage as VerifyStage, VerifyOptions, VerifyReport, Watch,
+};
 
 use self::directory::DataDirectory;
 use self::state::State;
@@ -139,6 +143,24 @@ impl Cache {
     /// # Errors
     /// [`OpenError`]. Damage is not an error.
     pub fn open(options: CacheOptions, metrics: Metrics) -> Result<Self, OpenError> {
+        Self::open_for(tier::Purpose::Serving, options, metrics)
+    }
+
+    /// Compares everything on disk and in the bucket with its checksums and with what is known of it, and mends what is wrong;
+    /// or only looks. `watch` hears how far it is.
+    ///
+    /// # Errors
+    /// [`OpenError`]: nothing was looked at. What failed later is in the report.
+    pub async fn verify(
+        options: CacheOptions,
+        metrics: Metrics,
+        how: VerifyOptions,
+        watch: Arc<dyn Watch>,
+    ) -> Result<VerifyReport, OpenError> {
+        verify::run(options, metrics, how, watch).await
+    }
+
+    fn open_for(purpose: tier::Purpose, options: CacheOptions, metrics: Metrics) -> Result<Self, OpenError> {
         let directory = DataDirectory::open(&options.data_dir)?;
         let path = options.data_dir.display().to_string();
         let io_error = |error| OpenError::Io { path: path.clone(), error };
@@ -156,7 +178,7 @@ impl Cache {
         state.budget.set_index_bytes(index_bytes);
         let state = Arc::new(state);
         let workers = Workers::start(&state).map_err(io_error)?;
-        tier::start(&state, workers.indexer());
+        tier::start(&state, workers.indexer(), purpose);
         Ok(Self { state, workers: Arc::new(workers) })
     }
 

@@ -24,6 +24,7 @@ mod serve;
 mod sessions;
 mod stats;
 mod token;
+mod verify;
 
 /// Why a command ended without doing what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,7 @@ pub fn run(
         Some(("import", matches)) => import::run(matches, vars),
         Some(("stats", matches)) => stats::run(matches, &input(matches, vars)),
         Some(("sessions", matches)) => sessions::run(matches, &input(matches, vars)),
+        Some(("verify", matches)) => verify::run(matches, &input(matches, vars)),
         Some(("token", matches)) => match matches.subcommand() {
             Some(("new", matches)) => token::run(matches, &input(matches, vars)),
             _ => Ok(()),
@@ -135,6 +137,7 @@ fn command() -> Command {
         .subcommand(sessions::command())
         .subcommand(health::command().arg(config_arg()))
         .subcommand(import::command())
+        .subcommand(with_settings(verify::command().after_help(LAYERS)))
         .subcommand(token::command())
 }
 

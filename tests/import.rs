@@ -171,6 +171,18 @@ fn one_object_that_is_too_large_fails_alone() {
 }
 
 #[test]
+fn one_odd_name_is_left_out_and_told() {
+    let larder = Larder::start(Options::default());
+    let source = Source::new(5);
+    source.add("bad\u{1}key", b"x");
+    let (code, said, why) = import(&[&source.url(), "--to", &larder.url("")], &[]);
+    assert_eq!(code, Some(0), "{why}");
+    assert!(said.starts_with("copied 5 objects"), "{said}");
+    assert!(why.contains("left out: ") && why.contains("bad\\u{1}key"), "{why}");
+    assert_eq!(puts(&larder), 5.0);
+}
+
+#[test]
 fn what_is_not_there_is_told_with_what_to_do() {
     let larder = Larder::start(Options::default());
     let source = Source::new(1);
@@ -194,11 +206,6 @@ fn what_is_not_there_is_told_with_what_to_do() {
         assert!(why.contains(says), "{arguments:?}: no {says:?} in {why}");
         assert_eq!(why.lines().filter(|line| line.contains("cannot import")).count(), 1, "{why}");
     }
-    // The client of all buckets cannot go on behind it.
-    source.add("bad\u{1}key", b"x");
-    let (code, _, why) = import(&[&from, "--to", &here], &[]);
-    assert_eq!(code, Some(1));
-    assert!(why.contains("Remove that object"), "{why}");
     let (code, _, why) = import(&["ftp://bucket"], &[]);
     assert_eq!(code, Some(2));
     assert!(why.contains("s3://BUCKET"), "{why}");

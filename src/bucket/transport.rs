@@ -3,10 +3,11 @@
 //! Owns connections, proxies and TLS, and the judgement of statuses; what `object_store` makes of a 301, a 400, a missing
 //! bucket or a 501 is one and the same. Knows nothing of objects.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
@@ -16,6 +17,7 @@ use reqwest::redirect;
 
 use super::answer::{Answer, is_missing_place};
 use super::names::Names;
+use super::odd_keys;
 use crate::tls;
 
 /// Shorter than servers and address translators keep an idle connection: one that is dead costs a whole time limit.
@@ -67,10 +69,20 @@ impl HttpService for Judging {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         // Where a machine gets its credentials from is asked in the same way, and `object_store` reads those statuses.
         let is_own = request.uri().host().is_some_and(|host| host.starts_with("169.254."));
+        let lists = request.method() == Method::GET && odd_keys::is_listing(request.uri().query());
         let mut response = self.0.call(request).await?;
         let status = response.status();
         if status.is_success() && has_encrypted_etag(response.headers()) {
             response.extensions_mut().insert(EncryptedETag);
+        }
+        if lists && status.is_success() {
+            let (parts, body) = response.into_parts();
+            let bytes = body.bytes().await?;
+            let body = match std::str::from_utf8(&bytes).map(odd_keys::renamed) {
+                Ok(Cow::Owned(text)) => text.into(),
+                Ok(Cow::Borrowed(_)) | Err(_) => bytes.into(),
+            };
+            return Ok(HttpResponse::from_parts(parts, body));
         }
         // These mean something to `object_store`.
         let is_told = [StatusCode::NOT_MODIFIED, StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED];

@@ -35,8 +35,7 @@ impl DataDirectory {
     /// # Errors
     /// [`OpenError`].
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let shown = || path.display().to_string();
-        let io_error = |error| OpenError::Io { path: shown(), error };
+        let io_error = |error| OpenError::Io { path: path.display().to_string(), error };
         std::fs::create_dir_all(path).map_err(io_error)?;
         let lock_path = path.join(LOCK_FILE);
         let mut lock = OpenOptions::new()
@@ -46,28 +45,25 @@ impl DataDirectory {
             .write(true)
             .open(lock_path)
             .map_err(io_error)?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                // Only for the message; an unreadable lock file is told as such.
-                let _ = lock.read_to_string(&mut holder);
-                let holder = if holder.trim().is_empty() { "unknown" } else { holder.trim() }.to_owned();
-                return Err(OpenError::Locked { path: shown(), holder });
-            }
-            Err(error) => return Err(io_error(error.into())),
-        }
-        match read_format(path).map_err(io_error)? {
-            Some(found) if found > DIRECTORY_FORMAT => {
-                return Err(OpenError::NewerFormat { path: shown(), found, known: DIRECTORY_FORMAT });
-            }
-            Some(_) => {}
-            // New, or damaged: records carry versions of their own, so nothing depends on this file being whole.
-            None => {
-                std::fs::write(path.join(FORMAT_FILE), format_text(DIRECTORY_FORMAT)).map_err(io_error)?;
-            }
+        take_lock(path, &lock)?;
+        // New, or damaged: records carry versions of their own, so nothing depends on this file being whole.
+        if check_format(path)?.is_none() {
+            std::fs::write(path.join(FORMAT_FILE), format_text(DIRECTORY_FORMAT)).map_err(io_error)?;
         }
         write_pid(&mut lock).map_err(io_error)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// As [`DataDirectory::open`], for who only looks: nothing is made or written.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub(super) fn open_unchanged(path: &Path) -> Result<Self, OpenError> {
+        let io_error = |error| OpenError::Io { path: path.display().to_string(), error };
+        // Without that file nobody has ever been here; something has to be held open all the same.
+        let lock = File::open(path.join(LOCK_FILE)).or_else(|_| File::open(path)).map_err(io_error)?;
+        take_lock(path, &lock)?;
+        check_format(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -93,6 +89,32 @@ impl DataDirectory {
     #[must_use]
     pub(super) fn set_aside(&self) -> PathBuf {
         self.path.join("index.failed")
+    }
+}
+
+fn take_lock(path: &Path, mut lock: &File) -> Result<(), OpenError> {
+    let path = path.display().to_string();
+    match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            // Only for the message; an unreadable lock file is told as such.
+            let _ = lock.read_to_string(&mut holder);
+            let holder = if holder.trim().is_empty() { "unknown" } else { holder.trim() }.to_owned();
+            Err(OpenError::Locked { path, holder })
+        }
+        Err(error) => Err(OpenError::Io { path, error: error.into() }),
+    }
+}
+
+/// The format of the directory, where it says one that can be read.
+fn check_format(path: &Path) -> Result<Option<u32>, OpenError> {
+    let shown = || path.display().to_string();
+    match read_format(path).map_err(|error| OpenError::Io { path: shown(), error })? {
+        Some(found) if found > DIRECTORY_FORMAT => {
+            Err(OpenError::NewerFormat { path: shown(), found, known: DIRECTORY_FORMAT })
+        }
+        found => Ok(found),
     }
 }
 

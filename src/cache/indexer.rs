@@ -116,6 +116,14 @@ impl SharedIndexer {
         indexer.checkpoint();
     }
 
+    /// Has the index written anew from the segments; to be followed by [`catch_up`].
+    pub(super) fn begin_anew(&self, error: &IndexError) {
+        let mut indexer = self.indexer.lock();
+        replace_index(&indexer.state, error);
+        indexer.cursors.clear();
+        indexer.bytes_when_new = 0;
+    }
+
     /// Tries again to have the index on disk, where it could not be.
     pub(super) fn retry_disk(&self) {
         let mut indexer = self.indexer.lock();

@@ -48,6 +48,7 @@ pub(super) fn load(state: &State, indexer: &SharedIndexer) {
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(objects, from_index, segments = ids.len(), milliseconds, "ready");
     repair::reconcile(state, &ids);
+    state.reconciled.store(true, Ordering::Release);
 }
 
 /// Says that everything that was stored before the start is found.

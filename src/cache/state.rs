@@ -63,6 +63,8 @@ pub(super) struct State {
     pub(super) metrics: Metrics,
     pub(super) evictions: Evictions,
     pub(super) ready: AtomicBool,
+    /// True once the segments' blocks were compared with the table, behind the requests.
+    pub(super) reconciled: AtomicBool,
     /// Sequence numbers of records that died and that the index may still have.
     pub(super) dead: Mutex<Vec<u64>>,
     pub(super) sync: SyncSignal,
@@ -116,6 +118,7 @@ impl State {
             index_on_disk: AtomicBool::new(false),
             evictions: Evictions::default(),
             ready: AtomicBool::new(false),
+            reconciled: AtomicBool::new(false),
             dead: Mutex::default(),
             sync: SyncSignal::default(),
             evict: WakeUp::default(),

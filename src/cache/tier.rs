@@ -16,6 +16,7 @@ mod reading;
 mod rescan;
 mod upkeep;
 mod uploader;
+mod verify;
 mod writing;
 
 use std::collections::HashSet;
@@ -37,7 +38,9 @@ use self::queue::Queue;
 use self::reading::Fills;
 pub(super) use self::reading::{bring, fetch, is_known};
 pub(super) use self::rescan::forget_surplus;
-pub(super) use self::upkeep::{finish, start};
+pub(super) use self::upkeep::{Purpose, finish, start};
+pub use self::verify::BucketFindings;
+pub(super) use self::verify::{Inspection, note_damaged};
 pub(super) use self::writing::{Deletion, Outgoing, begin_delete, begin_write, written_through};
 use super::CacheOptions;
 use crate::bucket::{Bucket, BucketError, BucketPath};

@@ -160,14 +160,12 @@ fn index_loop(state: &State, indexer: &SharedIndexer, wake: &WakeUp) {
 }
 
 fn tidy_loop(state: &State, wake: &WakeUp) {
-    let mut scrubbed = false;
+    let mut scrubs = scrub::Schedule::default();
     while wake.sleep(TIDY_ROUND) {
         if !state.is_ready() {
             continue;
         }
-        if !scrubbed {
-            scrubbed = scrub::scrub(state, wake);
-        }
+        scrubs.work(state, wake);
         report(state, "write", compaction::compact_some(state, wake));
     }
 }

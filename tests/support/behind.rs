@@ -162,6 +162,12 @@ impl Behind {
         self.larder.restart();
     }
 
+    /// As [`Behind::forget_disk`], of a server that has ended.
+    pub fn forget_disk_of_ended(&mut self) {
+        std::fs::remove_dir_all(self.larder.data_dir()).unwrap();
+        self.larder.restart();
+    }
+
     /// Stores this through larder, sees it in the bucket, and empties larder's disk.
     pub fn put_into_bucket_only(&mut self, objects: &[(&str, &[u8])]) {
         for (path, body) in objects {

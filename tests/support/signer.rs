@@ -16,11 +16,22 @@ pub fn sign(
     secret: &str,
     more: &[(&str, &str)],
 ) -> Vec<(String, String)> {
+    sign_in((REGION, "test"), method, path, (key_id, secret), more)
+}
+
+/// As [`sign`], for this region and host.
+pub fn sign_in(
+    (region, host): (&str, &str),
+    method: &str,
+    path: &str,
+    (key_id, secret): (&str, &str),
+    more: &[(&str, &str)],
+) -> Vec<(String, String)> {
     let now = OffsetDateTime::now_utc();
     let date = format!("{:04}{:02}{:02}", now.year(), u8::from(now.month()), now.day());
     let timestamp = format!("{date}T{:02}{:02}{:02}Z", now.hour(), now.minute(), now.second());
     let mut headers = vec![
-        ("host".to_owned(), "test".to_owned()),
+        ("host".to_owned(), host.to_owned()),
         ("x-amz-content-sha256".to_owned(), "UNSIGNED-PAYLOAD".to_owned()),
         ("x-amz-date".to_owned(), timestamp.clone()),
     ];
@@ -38,10 +49,10 @@ pub fn sign(
     let names = names.join(";");
     let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
     let canonical = format!("{method}\n{path}\n{}\n{lines}\n{names}\nUNSIGNED-PAYLOAD", parameters.join("&"));
-    let scope = format!("{date}/{REGION}/s3/aws4_request");
+    let scope = format!("{date}/{region}/s3/aws4_request");
     let hashed = hex(&Sha256::digest(canonical));
     let text = format!("AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{hashed}");
-    let key = [date.as_str(), REGION, "s3", "aws4_request"]
+    let key = [date.as_str(), region, "s3", "aws4_request"]
         .iter()
         .fold(format!("AWS4{secret}").into_bytes(), |key, part| mac(&key, part));
     let signature = hex(&mac(&key, &text));

@@ -19,8 +19,9 @@ use futures_util::stream::BoxStream;
 pub use self::survey::Counts;
 use self::survey::Survey;
 use super::breaker::jitter;
-use super::{Operation, Tier};
+use super::{Operation, Tier, rescan};
 use crate::bucket::{BucketError, BucketPath, BucketRow};
+use crate::cache::indexer::SharedIndexer;
 use crate::cache::state::{State, gauge};
 use crate::index::table::{NameHash, Space};
 
@@ -38,7 +39,7 @@ const BELOW_PART: u64 = 20;
 pub(in crate::cache) const OWN_PREFIX: &str = ".larder/";
 
 /// Lists the bucket and keeps its budget, for ever.
-pub(super) async fn keep(state: Arc<State>, tier: Arc<Tier>) {
+pub(super) async fn keep(state: Arc<State>, tier: Arc<Tier>, indexer: Arc<SharedIndexer>) {
     let interval = tier.options.scan_interval;
     // Servers that start together need not list together.
     tokio::time::sleep(interval.min(FIRST_AFTER.mul_f64(0.25 + 0.75 * jitter()))).await;
@@ -46,7 +47,7 @@ pub(super) async fn keep(state: Arc<State>, tier: Arc<Tier>) {
         let began = Instant::now();
         let mut removes = false;
         if state.is_ready() {
-            match scan(&state, &tier).await {
+            match scan(&state, &tier, &indexer).await {
                 Ok(did_remove) => removes = did_remove,
                 Err(error) => {
                     tracing::warn!(%error, "the bucket could not be listed to its end; tried again later");
@@ -87,8 +88,21 @@ async fn survey(state: &Arc<State>, tier: &Arc<Tier>) -> Result<Survey, BucketEr
 }
 
 /// True when this server is the one that removes.
-async fn scan(state: &Arc<State>, tier: &Arc<Tier>) -> Result<bool, BucketError> {
-    let survey = survey(state, tier).await?;
+async fn scan(
+    state: &Arc<State>,
+    tier: &Arc<Tier>,
+    indexer: &Arc<SharedIndexer>,
+) -> Result<bool, BucketError> {
+    let mut survey = survey(state, tier).await?;
+    // Where the capacity is what took them, they would only take others' place.
+    let room = tier
+        .options
+        .capacity
+        .map_or(u64::MAX, |capacity| (capacity - capacity / BELOW_PART).saturating_sub(survey.counts.bytes));
+    let lost = std::mem::take(&mut survey.vanished);
+    if let Err(error) = rescan::queue_lost(state, tier, indexer, lost, room).await {
+        tracing::warn!(%error, "what the bucket has lost could not be looked for on disk");
+    }
     let excess = tier.options.capacity.map_or(0, |capacity| {
         let target = capacity - capacity / BELOW_PART;
         if survey.counts.bytes > capacity { survey.counts.bytes - target } else { 0 }
@@ -132,31 +146,38 @@ impl Judged {
 }
 
 /// True for larder's own notes.
-fn is_own(tier: &Tier, path: &BucketPath) -> bool {
+pub(super) fn is_own(tier: &Tier, path: &BucketPath) -> bool {
     tier.bucket.below(path).is_some_and(|below| below.starts_with(OWN_PREFIX))
 }
 
 /// A listing, a page at a time.
-struct Pages<'a> {
+pub(super) struct Pages<'a> {
     tier: &'a Tier,
     rows: BoxStream<'static, Result<BucketRow, BucketError>>,
 }
 
 impl<'a> Pages<'a> {
-    fn new(tier: &'a Tier) -> Self {
+    pub(super) fn new(tier: &'a Tier) -> Self {
         // A page may end with the listing; the next one asks again.
         Self { tier, rows: tier.bucket.list().fuse().boxed() }
     }
 
     /// The next page; empty at the end.
-    async fn next(&mut self) -> Result<Vec<BucketRow>, BucketError> {
+    pub(super) async fn next(&mut self) -> Result<Vec<BucketRow>, BucketError> {
         let rows = &mut self.rows;
         let page = async {
             let mut page = Vec::new();
             while page.len() < PAGE
                 && let Some(row) = rows.next().await
             {
-                page.push(row?);
+                match row {
+                    Ok(row) => page.push(row),
+                    // Nobody's: no object of larder has such a key.
+                    Err(BucketError::Impossible(cause)) => {
+                        tracing::warn!(cause = %cause.escape_debug(), "an object in the bucket is left out");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             Ok(page)
         };
@@ -164,7 +185,9 @@ impl<'a> Pages<'a> {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BucketError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BucketError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| BucketError::Unavailable(format!("this server is going down: {error}")))
 }

@@ -3,10 +3,12 @@
 //! Walks the index by sequence numbers. What the catalogue has with the same checksum is saved; the rest is queued, with
 //! half of the queue left to clients, and looked for in the bucket before it is written.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Tier;
+use super::catalogue::{PathHash, hash_of};
 use super::queue::Job;
 use crate::cache::indexer::{SharedIndexer, catch_up};
 use crate::cache::state::State;
@@ -95,6 +97,63 @@ async fn walk(
     }
     if queued > 0 {
         tracing::info!(objects = queued, "found on disk and not known to be in the bucket; queued");
+    }
+    Ok(())
+}
+
+/// Queues what the bucket has `lost` and the disk has, as long as its time is not over and there is `room` for its bytes.
+pub(super) async fn queue_lost(
+    state: &Arc<State>,
+    tier: &Arc<Tier>,
+    indexer: &Arc<SharedIndexer>,
+    lost: HashSet<PathHash>,
+    mut room: u64,
+) -> Result<(), IndexError> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let (shared, lost) = (Arc::clone(indexer), Arc::new(lost));
+    let index =
+        tokio::task::spawn_blocking(move || catch_up(&shared)).await.map_err(std::io::Error::other)?;
+    let (mut from, mut queued) = (Some(0), 0_u64);
+    while let Some(at) = from {
+        let (state, shared, index, lost) =
+            (Arc::clone(state), Arc::clone(tier), Arc::clone(&index), Arc::clone(&lost));
+        let ttl_ms = tier.options.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        let look = move || {
+            let now_ms = state.clock.now_ms();
+            let is_lost = |missing: &Missing| {
+                let slot = state.table.peek(missing.job.hash, |slot| *slot).map(|(slot, _)| slot);
+                let is_over = slot.is_none_or(|slot| {
+                    let is_unused =
+                        ttl_ms.is_some_and(|ttl| (slot.used_us / 1000).saturating_add(ttl) <= now_ms);
+                    is_unused || state.spaces.is_expired(&slot, || now_ms)
+                });
+                let path = shared.path(&missing.job.name);
+                !is_over && path.is_some_and(|path| lost.contains(&hash_of(&path)))
+            };
+            let (missing, next) = look(&state, &shared, &*index, at)?;
+            Ok::<_, IndexError>((missing.into_iter().filter(is_lost).collect::<Vec<_>>(), next))
+        };
+        let (missing, next) = tokio::task::spawn_blocking(look).await.map_err(std::io::Error::other)??;
+        for Missing { job, length, is_unsaved } in missing {
+            if length > room {
+                continue;
+            }
+            room -= length;
+            tier.absent.forget(job.hash);
+            while !tier.queue.found(job.clone(), length, is_unsaved) {
+                tokio::time::sleep(ROUND).await;
+            }
+            queued += 1;
+        }
+        from = next;
+    }
+    if queued > 0 {
+        tracing::warn!(
+            objects = queued,
+            "the bucket has lost objects that are on disk; they are written again"
+        );
     }
     Ok(())
 }

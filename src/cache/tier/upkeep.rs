@@ -19,8 +19,17 @@ const ROUND: Duration = Duration::from_secs(1);
 /// Time that a shutdown gives the queue, where the bucket takes writes.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
+/// What a cache is open for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::cache) enum Purpose {
+    /// To answer requests.
+    Serving,
+    /// To be compared with what it should be: nothing is removed for time's or capacity's sake.
+    Verifying,
+}
+
 /// Starts the tasks, where there is a bucket, on the runtime of the caller.
-pub(in crate::cache) fn start(state: &Arc<State>, indexer: &Arc<SharedIndexer>) {
+pub(in crate::cache) fn start(state: &Arc<State>, indexer: &Arc<SharedIndexer>, purpose: Purpose) {
     let Some(tier) = &state.tier else { return };
     tier.metrics.bucket_capacity_bytes.set(gauge(tier.options.capacity.unwrap_or(0)));
     let uploader = Arc::new(Uploader::new(Arc::clone(state), Arc::clone(tier)));
@@ -29,7 +38,9 @@ pub(in crate::cache) fn start(state: &Arc<State>, indexer: &Arc<SharedIndexer>) 
     }
     tier.spawn(deletions::delete_marked(Arc::clone(state), Arc::clone(tier)));
     tier.spawn(rescan::walk_when_needed(Arc::clone(state), Arc::clone(tier), Arc::clone(indexer)));
-    tier.spawn(budget::keep(Arc::clone(state), Arc::clone(tier)));
+    if purpose == Purpose::Serving {
+        tier.spawn(budget::keep(Arc::clone(state), Arc::clone(tier), Arc::clone(indexer)));
+    }
     tier.spawn(keep_up(Arc::clone(state), Arc::clone(tier)));
 }
 

@@ -111,16 +111,10 @@ impl Source {
             match self.list_once(progress).await {
                 Ok(listing) => break listing,
                 Err(SourceError::Failed(_)) if attempt < LISTINGS => attempt += 1,
-                Err(SourceError::Failed(cause)) => {
+                Err(SourceError::Failed(cause) | SourceError::Odd(cause)) => {
                     return Err(format!("cannot list {}: {cause}", self.shown));
                 }
                 Err(SourceError::Gone) => return Err(format!("there is no {}", self.shown)),
-                Err(SourceError::Odd(cause)) => {
-                    return Err(format!(
-                        "cannot list {}: {cause}. Remove that object, or name a PREFIX that it does not lie below",
-                        self.shown
-                    ));
-                }
                 Err(SourceError::Refused(cause)) => {
                     return Err(format!(
                         "cannot list {}: {cause}. Look at the name, the region, and whether the key may list and read",
@@ -141,7 +135,15 @@ impl Source {
         let mut listing = Listing::default();
         let mut rows = self.bucket.list();
         while let Some(row) = in_time(rows.next()).await? {
-            let row = row?;
+            let row = match row {
+                Ok(row) => row,
+                Err(BucketError::Impossible(cause)) => {
+                    listing.others += 1;
+                    progress.tell(&format!("left out: {}", cause.escape_debug()));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let entry = Entry { path: row.path, length: row.length, modified_ms: row.modified_ms };
             // sccache renames whole files into place; an empty one is what a power cut left.
             let is_torn = self.is_sccache && entry.length == 0;

@@ -115,6 +115,11 @@ impl Node {
         self.verified = slot.verified;
     }
 
+    /// Its body is to be checked again.
+    pub(super) fn forget_verified(&mut self) {
+        self.verified = false;
+    }
+
     /// Makes it a free place.
     pub(super) fn vacate(&mut self) {
         self.occupied = false;

@@ -183,6 +183,10 @@ impl Shard {
         nodes.is_some()
     }
 
+    pub(super) fn forget_verified(&mut self) {
+        self.blocks.iter_mut().flatten().for_each(Node::forget_verified);
+    }
+
     pub(super) fn take_changed_group(&mut self) -> Option<(usize, Vec<Recency>)> {
         let group = self.changed.iter().position(|changed| *changed)?;
         self.changed[group] = false;

@@ -81,6 +81,19 @@ impl Table {
         found
     }
 
+    /// All objects of one shard, from 0 to [`Table::SHARDS`].
+    #[must_use]
+    pub fn all(&self, shard: usize) -> Vec<Slot> {
+        let mut found = Vec::new();
+        self.shards[shard].lock().visit(&mut |slot: &Slot| found.push(*slot));
+        found
+    }
+
+    /// Makes every object one whose body is yet to be checked.
+    pub fn forget_verified(&self) {
+        self.shards.iter().for_each(|shard| shard.lock().forget_verified());
+    }
+
     /// Takes the recency of a group of objects in which one was used since the last call. `None` when there is none.
     /// `resume` is where to go on looking; start with 0.
     #[must_use]

@@ -8,7 +8,7 @@ use super::{Judged, is_own};
 use crate::bucket::BucketRow;
 use crate::cache::state::State;
 use crate::cache::tier::Tier;
-use crate::cache::tier::catalogue::{self, Known};
+use crate::cache::tier::catalogue::{self, Known, PathHash};
 use crate::index::table::Space;
 
 /// A use that the catalogue does not know is written down when it is so much later, in milliseconds.
@@ -41,6 +41,8 @@ pub(super) struct Survey {
     /// Objects whose time is over.
     pub(super) over: u64,
     pub(super) ages: Ages,
+    /// What was known and is not there any more.
+    pub(super) vanished: HashSet<PathHash>,
     /// The newest use of each namespace of a pattern, milliseconds since the Unix epoch.
     newest_use: HashMap<Space, u64>,
     seen: Seen,
@@ -54,6 +56,7 @@ impl Survey {
             last_modified_ms: 0,
             over: 0,
             ages: Ages::new(),
+            vanished: HashSet::new(),
             newest_use: HashMap::new(),
             seen: Seen::new(tier.catalogue.rows().saturating_mul(2)),
         }
@@ -112,6 +115,7 @@ impl Survey {
             if known.used_ms < self.began_ms && !self.seen.has(&hash) {
                 tier.catalogue.remove_hash(hash);
                 self.counts.vanished += 1;
+                self.vanished.insert(hash);
             }
         });
         self
