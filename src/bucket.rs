@@ -56,6 +56,8 @@ pub struct BucketObject {
     pub version: u64,
     /// Where the bucket knows one.
     pub checksum: Option<BodyChecksum>,
+    /// What the object cost to make, in milliseconds, as whoever wrote it knew; 0: unknown.
+    pub cost_ms: u32,
 }
 
 /// An object being read.
@@ -75,6 +77,23 @@ pub struct BucketRow {
     pub length: u64,
     /// When it was written, milliseconds since the Unix epoch, by the bucket's clock.
     pub modified_ms: u64,
+}
+
+/// What an object carries with its body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Marked {
+    /// XXH3-128 of the body.
+    pub checksum: u128,
+    /// What it cost to make, in milliseconds; 0: unknown.
+    pub cost_ms: u32,
+}
+
+impl Marked {
+    /// A body of which nothing but its XXH3-128 is known.
+    #[must_use]
+    pub fn by(checksum: u128) -> Self {
+        Self { checksum, cost_ms: 0 }
+    }
 }
 
 /// Whether a write may replace what is there.

@@ -6,7 +6,7 @@ mod told;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use larder::bucket::{BodyChecksum, Bucket, BucketError, WriteMode};
+use larder::bucket::{BodyChecksum, Bucket, BucketError, Marked, WriteMode};
 use larder::config::BucketConfig;
 use told::{Told, answer};
 
@@ -24,7 +24,9 @@ fn bucket(told: &Told, adjust: impl FnOnce(&mut BucketConfig)) -> Bucket {
 
 async fn put(bucket: &Bucket, mode: WriteMode) -> Result<(), BucketError> {
     let path = bucket.path("a b").unwrap();
-    bucket.put(&path, vec![Bytes::from_static(b"bo"), Bytes::from_static(b"dy")], 0xabc, mode).await
+    bucket
+        .put(&path, vec![Bytes::from_static(b"bo"), Bytes::from_static(b"dy")], Marked::by(0xabc), mode)
+        .await
 }
 
 async fn get(bucket: &Bucket) -> Result<Vec<u8>, BucketError> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::s3::{S3Server, WRITER};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use larder::bucket::{Bucket, BucketError, BucketPath, LargeBodyError, WriteMode};
+use larder::bucket::{Bucket, BucketError, BucketPath, LargeBodyError, Marked, WriteMode};
 use larder::config::BucketConfig;
 use tempfile::TempDir;
 
@@ -54,7 +54,7 @@ fn s3(server: &S3Server, prefix: &str) -> Bucket {
 }
 
 async fn put(bucket: &Bucket, path: &BucketPath, body: &[u8], mode: WriteMode) -> Result<(), BucketError> {
-    bucket.put(path, vec![Bytes::copy_from_slice(body)], 0, mode).await
+    bucket.put(path, vec![Bytes::copy_from_slice(body)], Marked::by(0), mode).await
 }
 
 async fn body(bucket: &Bucket, path: &BucketPath, from: u64) -> Result<Vec<u8>, BucketError> {
@@ -118,20 +118,20 @@ fn parts(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes, String>
 async fn takes_large_objects(bucket: &Bucket) {
     let large: Vec<u8> = (0..20_000_003_u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[2]).collect();
     let (path, length) = (bucket.path("large/one").unwrap(), large.len() as u64);
-    bucket.put_large(&path, length, 7, WriteMode::Create, parts(&large)).await.unwrap();
+    bucket.put_large(&path, length, Marked::by(7), WriteMode::Create, parts(&large)).await.unwrap();
     assert!(body(bucket, &path, 0).await.unwrap() == large);
-    let again = bucket.put_large(&path, length, 7, WriteMode::Create, parts(&large)).await;
+    let again = bucket.put_large(&path, length, Marked::by(7), WriteMode::Create, parts(&large)).await;
     assert!(matches!(again, Err(LargeBodyError::Bucket(BucketError::Exists))), "{again:?}");
-    bucket.put_large(&path, 4, 7, WriteMode::Replace, parts(b"tiny")).await.unwrap();
+    bucket.put_large(&path, 4, Marked::by(7), WriteMode::Replace, parts(b"tiny")).await.unwrap();
     assert_eq!(body(bucket, &path, 0).await.unwrap(), b"tiny");
 
     let other = bucket.path("large/other").unwrap();
     let failing = parts(&large).chain(stream::once(async { Err("the disk failed".to_owned()) }));
-    match bucket.put_large(&other, length, 7, WriteMode::Replace, failing).await {
+    match bucket.put_large(&other, length, Marked::by(7), WriteMode::Replace, failing).await {
         Err(LargeBodyError::Body(error)) => assert_eq!(error, "the disk failed"),
         other => panic!("{other:?}"),
     }
-    let mut dropped = bucket.begin_large(&other, length, 7, WriteMode::Replace).await.unwrap();
+    let mut dropped = bucket.begin_large(&other, length, Marked::by(7), WriteMode::Replace).await.unwrap();
     dropped.write(Bytes::from(large)).await.unwrap();
     drop(dropped);
     assert!(matches!(bucket.head(&other).await, Err(BucketError::NotFound)));
@@ -199,7 +199,7 @@ async fn wrong_credentials_and_a_missing_bucket_are_refused_and_no_miss() {
         refused(put(&bucket, &path, b"x", WriteMode::Create).await.err());
         refused(bucket.delete(&path).await.err());
         refused(bucket.list().next().await.unwrap().err());
-        refused(bucket.begin_large(&path, 1, 1, WriteMode::Replace).await.err());
+        refused(bucket.begin_large(&path, 1, Marked::by(1), WriteMode::Replace).await.err());
     }
 }
 

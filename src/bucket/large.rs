@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use object_store::{MultipartUpload, ObjectStore as _, PutMultipartOptions, PutPayload};
 
-use super::{Bucket, BucketError, BucketPath, WriteMode};
+use super::{Bucket, BucketError, BucketPath, Marked, WriteMode};
 
 /// Length of a part, in bytes. S3 takes parts from 5 MiB on.
 const PART: u64 = 8 << 20;
@@ -47,7 +47,7 @@ impl Bucket {
         &self,
         path: &BucketPath,
         length: u64,
-        checksum: u128,
+        marked: Marked,
         mode: WriteMode,
     ) -> Result<LargeUpload, BucketError> {
         if mode == WriteMode::Create {
@@ -58,7 +58,7 @@ impl Bucket {
             }
         }
         let options =
-            PutMultipartOptions { attributes: self.attributes(checksum), ..PutMultipartOptions::default() };
+            PutMultipartOptions { attributes: self.attributes(marked), ..PutMultipartOptions::default() };
         let upload = self.store.put_multipart_opts(path, options).await.map_err(writing)?;
         let part = PART.max(length.div_ceil(MOST_PARTS));
         let part_bytes = usize::try_from(part)
@@ -75,11 +75,11 @@ impl Bucket {
         &self,
         path: &BucketPath,
         length: u64,
-        checksum: u128,
+        marked: Marked,
         mode: WriteMode,
         body: impl Stream<Item = Result<Bytes, E>> + Send,
     ) -> Result<(), LargeBodyError<E>> {
-        let mut upload = self.begin_large(path, length, checksum, mode).await?;
+        let mut upload = self.begin_large(path, length, marked, mode).await?;
         let mut body = std::pin::pin!(body);
         while let Some(chunk) = body.next().await {
             let written = match chunk {

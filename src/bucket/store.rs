@@ -16,11 +16,13 @@ use twox_hash::XxHash3_64;
 
 use super::answer::Answer;
 use super::transport::EncryptedETag;
-use super::{BodyChecksum, Bucket, BucketError, BucketObject, BucketPath, BucketRead, WriteMode};
+use super::{BodyChecksum, Bucket, BucketError, BucketObject, BucketPath, BucketRead, Marked, WriteMode};
 use crate::config::BucketScheme;
 
 /// The metadata that holds a body's XXH3-128, in hex digits.
 const CHECKSUM_METADATA: &str = "larder_xxh3";
+/// The metadata that holds what an object cost to make, in milliseconds.
+const COST_METADATA: &str = "larder_cost_ms";
 /// Longest path in bytes, the prefix included: the limit of S3 and Google; Azure counts characters.
 const MOST_PATH_BYTES: usize = 1024;
 /// Longest name of a file in bytes, with some left for the number that is behind it while it is written.
@@ -88,17 +90,17 @@ impl Bucket {
         &self,
         path: &BucketPath,
         body: Vec<Bytes>,
-        checksum: u128,
+        marked: Marked,
         mode: WriteMode,
     ) -> Result<(), BucketError> {
         let payload: PutPayload = body.into_iter().collect();
         if mode == WriteMode::Create {
-            match self.put_as(path, payload.clone(), checksum, PutMode::Create).await {
+            match self.put_as(path, payload.clone(), marked, PutMode::Create).await {
                 Err(error) if is_not_known(&error) => {}
                 other => return other.map_err(BucketError::from),
             }
         }
-        let put = self.put_as(path, payload, checksum, PutMode::Overwrite).await;
+        let put = self.put_as(path, payload, marked, PutMode::Overwrite).await;
         put.map_err(|error| BucketError::from(error).when_replacing())
     }
 
@@ -106,10 +108,10 @@ impl Bucket {
         &self,
         path: &BucketPath,
         payload: PutPayload,
-        checksum: u128,
+        marked: Marked,
         mode: PutMode,
     ) -> object_store::Result<()> {
-        let options = PutOptions { mode, attributes: self.attributes(checksum), ..PutOptions::default() };
+        let options = PutOptions { mode, attributes: self.attributes(marked), ..PutOptions::default() };
         self.store.put_opts(path, payload, options).await.map(|_| ())
     }
 
@@ -155,20 +157,27 @@ impl Bucket {
         }
     }
 
-    pub(super) fn attributes(&self, checksum: u128) -> Attributes {
+    pub(super) fn attributes(&self, marked: Marked) -> Attributes {
         let mut attributes = Attributes::new();
         // Directories refuse to keep any.
         if self.scheme != BucketScheme::File {
             let name = Attribute::Metadata(Cow::Borrowed(CHECKSUM_METADATA));
-            attributes.insert(name, format!("{checksum:032x}").into());
+            attributes.insert(name, format!("{:032x}", marked.checksum).into());
+            if marked.cost_ms > 0 {
+                let name = Attribute::Metadata(Cow::Borrowed(COST_METADATA));
+                attributes.insert(name, marked.cost_ms.to_string().into());
+            }
         }
         attributes
     }
 
     fn described(&self, found: &GetResult) -> BucketObject {
         let meta = &found.meta;
-        let named = found.attributes.get(&Attribute::Metadata(Cow::Borrowed(CHECKSUM_METADATA)));
-        let own = named.and_then(|value| u128::from_str_radix(value, 16).ok()).map(BodyChecksum::Xxh3);
+        let named = |name| found.attributes.get(&Attribute::Metadata(Cow::Borrowed(name)));
+        let cost_ms = named(COST_METADATA).and_then(|value| value.parse().ok()).unwrap_or(0);
+        let own = named(CHECKSUM_METADATA)
+            .and_then(|value| u128::from_str_radix(value, 16).ok())
+            .map(BodyChecksum::Xxh3);
         // Azure's ETags are numbers, a directory's are made of a file's properties.
         let is_md5 = matches!(self.scheme, BucketScheme::S3 | BucketScheme::Gs)
             && found.extensions.get::<EncryptedETag>().is_none();
@@ -183,6 +192,7 @@ impl Bucket {
             modified_ms: modified_ms(meta),
             version,
             checksum: own.or_else(md5),
+            cost_ms,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::error::CacheError;
 use super::state::State;
 use super::{evict, layers, tier};
 use crate::blobs::SoloView;
+use crate::bucket::BucketObject;
 use crate::index::table::Space;
 use crate::key::ObjectName;
 use crate::object::{ObjectInfo, Precondition};
@@ -130,13 +131,13 @@ impl Upload {
         Ok(Self(Kind::Storing(Box::new(Storing::begin(state, accepted).await?))))
     }
 
-    /// Begins to store a body of `length` bytes that the bucket has. The memory of one that is gathered is the caller's affair.
+    /// Begins to store the body of an object that the bucket has. The memory of one that is gathered is the caller's affair.
     pub(super) async fn begin_fill(
         state: Arc<State>,
         name: ObjectName,
-        length: u64,
-        modified_ms: u64,
+        object: &BucketObject,
     ) -> Result<Self, CacheError> {
+        let BucketObject { length, modified_ms, cost_ms, .. } = *object;
         let space = state.spaces.of_object(&name);
         let accepted = Accepted {
             name,
@@ -144,7 +145,7 @@ impl Upload {
             origin: Origin::Bucket { modified_ms },
             declared_length: Some(length),
             limit: length,
-            cost_ms: 0,
+            cost_ms,
             // What a client wrote meanwhile is newer.
             precondition: Precondition::Absent,
             write_once: false,

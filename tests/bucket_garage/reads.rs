@@ -30,6 +30,25 @@ fn what_only_the_bucket_has_is_the_same_hit_that_the_disk_gave() {
 }
 
 #[test]
+fn what_an_object_cost_to_make_outlives_the_disk_with_it() {
+    for length in [100, 20 << 20] {
+        let mut larder = Behind::s3(Settings { bucket: "absent_for = \"0s\"", ..Settings::default() });
+        let body = noise(9, length);
+        assert_eq!(larder.get("/key").status, 404);
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        larder.put("/key", &body);
+        larder.assert_hit("/key", &body);
+        let saved = larder.larder.total("larder_time_saved_seconds_total");
+        assert!(saved >= 0.03, "{saved}");
+        larder.wait_until_drained();
+        larder.forget_disk();
+        larder.assert_hit("/key", &body);
+        let again = larder.larder.total("larder_time_saved_seconds_total");
+        assert!((again - saved).abs() < 1e-9, "{again} instead of {saved}");
+    }
+}
+
+#[test]
 fn an_empty_object_in_the_bucket_is_a_hit() {
     let mut larder = Behind::s3(Settings::default());
     larder.put_into_bucket_only(&[("/empty", b"")]);

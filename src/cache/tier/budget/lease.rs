@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
 use super::OWN_PREFIX;
-use crate::bucket::{BucketError, BucketPath, WriteMode};
+use crate::bucket::{BucketError, BucketPath, Marked, WriteMode};
 use crate::cache::state::State;
 use crate::cache::tier::{Operation, Tier};
 
@@ -100,6 +100,6 @@ async fn read(tier: &Tier, path: &BucketPath) -> Result<Option<Lease>, BucketErr
 async fn write(tier: &Tier, path: &BucketPath, lease: &Lease, mode: WriteMode) -> Result<(), BucketError> {
     let bytes = serde_json::to_vec(lease).map_err(|error| BucketError::Unavailable(error.to_string()))?;
     let checksum = XxHash3_128::oneshot(&bytes);
-    let put = tier.bucket.put(path, vec![bytes.into()], checksum, mode);
+    let put = tier.bucket.put(path, vec![bytes.into()], Marked::by(checksum), mode);
     tier.call(Operation::Put, tier.options.write_timeout, put).await
 }

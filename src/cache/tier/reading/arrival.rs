@@ -202,7 +202,7 @@ impl Arrival {
 
     async fn begin(&self, object: &BucketObject) -> Option<Upload> {
         let state = Arc::clone(&self.state);
-        let begun = Upload::begin_fill(state, self.name.clone(), object.length, object.modified_ms).await;
+        let begun = Upload::begin_fill(state, self.name.clone(), object).await;
         let upload = begun.map_err(|error| self.not_stored(&error)).ok()?;
         if let Some(view) = upload.view() {
             self.fill.set_view(view);
@@ -247,7 +247,7 @@ impl Arrival {
             length: object.length,
             etag: ETag(checksum),
             created_ms: object.modified_ms,
-            cost_ms: 0,
+            cost_ms: object.cost_ms,
             sequence: 0,
         }
     }

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use twox_hash::XxHash3_128;
 
-use crate::bucket::{BucketError, BucketPath, WriteMode};
+use crate::bucket::{BucketError, BucketPath, Marked, WriteMode};
 use crate::cache::error::CacheError;
 use crate::cache::read::Object;
 use crate::cache::tier::{Operation, Tier};
@@ -57,7 +57,7 @@ async fn send_small(tier: &Tier, path: &BucketPath, object: Object, mode: WriteM
     if !body.is_as_stored() {
         return Sent::Damaged;
     }
-    let put = tier.bucket.put(path, chunks, body.info.etag.0, mode);
+    let put = tier.bucket.put(path, chunks, marked(&body.info), mode);
     match tier.call(Operation::Put, tier.options.write_timeout, put).await {
         Ok(()) => Sent::Whole,
         Err(error) => Sent::Failed(error),
@@ -67,8 +67,7 @@ async fn send_small(tier: &Tier, path: &BucketPath, object: Object, mode: WriteM
 async fn send_large(tier: &Tier, path: &BucketPath, object: Object, mode: WriteMode) -> Sent {
     let limit = tier.options.write_timeout;
     let mut body = Body::new(object);
-    let ObjectInfo { length, etag, .. } = body.info;
-    let begin = tier.bucket.begin_large(path, length, etag.0, mode);
+    let begin = tier.bucket.begin_large(path, body.info.length, marked(&body.info), mode);
     let mut upload = match tier.call(Operation::Put, limit, begin).await {
         Ok(upload) => upload,
         Err(error) => return Sent::Failed(error),
@@ -134,4 +133,8 @@ impl Body {
     fn is_as_stored(&self) -> bool {
         ETag(self.hasher.finish_128()) == self.info.etag
     }
+}
+
+fn marked(info: &ObjectInfo) -> Marked {
+    Marked { checksum: info.etag.0, cost_ms: info.cost_ms }
 }
