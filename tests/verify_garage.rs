@@ -25,7 +25,7 @@ mod wire;
 use behind::{Behind, Engine, Settings, noise};
 use bytes::Bytes;
 use garage::{BUCKET, Garage, KEY_ID, REGION, SECRET};
-use larder::bucket::{Bucket, WriteMode};
+use larder::bucket::{Bucket, Marked, WriteMode};
 use larder::config::BucketConfig;
 use verifying::{Verified, verify};
 
@@ -52,7 +52,7 @@ fn put_damaged(behind: &Behind, below: &str, body: &[u8]) {
     runtime.block_on(async {
         let bucket = Bucket::open(&config).unwrap().unwrap();
         let path = bucket.path(&behind.path(below)).unwrap();
-        bucket.put(&path, vec![Bytes::copy_from_slice(body)], 12345, WriteMode::Replace).await.unwrap();
+        bucket.put(&path, vec![Bytes::copy_from_slice(body)], Marked::by(12345), WriteMode::Replace).await.unwrap();
     });
 }
 
