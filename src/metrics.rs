@@ -167,7 +167,7 @@ metrics! {
     append_seconds: Histogram = "larder_append_seconds"
         [] "Seconds to write one record into a segment.";
     bucket_requests: IntCounterVec = "larder_bucket_requests_total" ["operation", "outcome"]
-        "Calls of the bucket, by operation (get, head, put, delete, list) and outcome (ok, not_found, exists, unavailable, too_slow, refused, not_tried).";
+        "Calls of the bucket, by operation (get, head, put, delete, list) and outcome (ok, not_found, exists, unavailable, too_slow, refused, impossible, not_tried).";
     bucket_seconds: HistogramVec = "larder_bucket_request_seconds" ["operation"]
         "Seconds from a call of the bucket to its answer, of a read to the first byte.";
     bucket_hits: IntCounter = "larder_bucket_hits_total"
