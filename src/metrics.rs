@@ -81,7 +81,9 @@ macro_rules! metrics {
                 )*
                 // The usual process_* metrics: CPU, memory, open files, start time.
                 registry.register(Box::new(ProcessCollector::for_self()))?;
-                Ok(Self { registry, $($field,)* })
+                let metrics = Self { registry, $($field,)* };
+                metrics.begin_failures();
+                Ok(metrics)
             }
         }
     };
@@ -140,14 +142,16 @@ metrics! {
         [] "Configured capacity in bytes.";
     free_disk_bytes: IntGauge = "larder_free_disk_bytes"
         [] "Bytes free on the file system of the data directory.";
+    min_free_disk_bytes: IntGauge = "larder_min_free_disk_bytes"
+        [] "Configured bytes that are to stay free there.";
     evictions: IntCounterVec = "larder_evictions_total" ["reason"]
         "Objects evicted, by reason (capacity, min_free_disk, disk_full, quota, expired, idle).";
     evicted_bytes: IntCounterVec = "larder_evicted_bytes_total" ["reason"]
         "Bytes of disk blocks freed by eviction, by reason.";
     evicted_unread_bytes: IntCounter = "larder_evicted_unread_bytes_total"
         [] "Bytes of disk blocks of objects evicted for lack of room that nobody had read: what a smaller cache would not have missed.";
-    evicted_age: GaugeVec = "larder_evicted_age_seconds" ["quantile"]
-        "Seconds since its last use that at most this part (0.1, 0.5, 0.9) of the objects evicted for lack of room had, to the next of a few steps; +Inf beyond a year.";
+    evicted_age: GaugeVec = "larder_evicted_age_seconds" ["share"]
+        "Seconds since its last use that at most this share (0.1, 0.5, 0.9) of the objects evicted for lack of room had, to the next of a few steps; +Inf beyond a year.";
     predicted_hit_ratio: GaugeVec = "larder_predicted_hit_ratio" ["factor"]
         "Hit ratio, 0 to 1, of a cache of the capacity times the factor (0.25 to 8) with the same requests, by sampling; a day ago counts half.";
     last_evicted_age: IntGauge = "larder_last_evicted_age_seconds"
@@ -163,7 +167,7 @@ metrics! {
     append_seconds: Histogram = "larder_append_seconds"
         [] "Seconds to write one record into a segment.";
     bucket_requests: IntCounterVec = "larder_bucket_requests_total" ["operation", "outcome"]
-        "Calls of the bucket, by operation (get, head, put, delete, list) and outcome (ok, not_found, exists, unavailable, too_slow, refused, not_tried).";
+        "Calls of the bucket, by operation (get, head, put, delete, list) and outcome (ok, not_found, exists, unavailable, too_slow, refused, impossible, not_tried).";
     bucket_seconds: HistogramVec = "larder_bucket_request_seconds" ["operation"]
         "Seconds from a call of the bucket to its answer, of a read to the first byte.";
     bucket_hits: IntCounter = "larder_bucket_hits_total"
@@ -209,5 +213,15 @@ impl Metrics {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Failures begin at 0: a series that begins with its first failure hides it from `rate` and `increase`, and so from alerts.
+    fn begin_failures(&self) {
+        for operation in ["read", "write", "sync", "index"] {
+            let _at_zero = self.store_errors.with_label_values(&[operation]);
+        }
+        for reason in ["connections", "memory"] {
+            let _at_zero = self.refused.with_label_values(&[reason]);
+        }
     }
 }

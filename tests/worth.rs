@@ -106,6 +106,6 @@ async fn what_nobody_read_before_it_went_is_told() {
     let unread = metric(&server, "larder_evicted_unread_bytes_total").await.unwrap();
     assert!(evicted > 0.0 && (evicted - unread).abs() < f64::EPSILON, "{evicted} {unread}");
     assert_eq!(summary(&server).await["never_read_share"].as_f64(), Some(1.0));
-    let age = metric(&server, "larder_evicted_age_seconds{quantile=\"0.9\"}").await.unwrap();
+    let age = metric(&server, "larder_evicted_age_seconds{share=\"0.9\"}").await.unwrap();
     assert!(age <= 60.0, "{age}: they were seconds old");
 }

@@ -101,6 +101,7 @@ impl State {
         let first_sequence = u64::from(first_own_segment) << 36;
         let objects = usize::try_from(options.memory_tier / (16 << 10)).unwrap_or(usize::MAX).max(16);
         metrics.capacity_bytes.set(gauge(options.capacity));
+        metrics.min_free_disk_bytes.set(gauge(options.min_free_disk));
         let (spaces, clock) = (Spaces::new(&options), options.clock.clone());
         for (_, rules) in spaces.all() {
             let quota = rules.quota.unwrap_or(options.capacity);
