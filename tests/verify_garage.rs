@@ -52,7 +52,10 @@ fn put_damaged(behind: &Behind, below: &str, body: &[u8]) {
     runtime.block_on(async {
         let bucket = Bucket::open(&config).unwrap().unwrap();
         let path = bucket.path(&behind.path(below)).unwrap();
-        bucket.put(&path, vec![Bytes::copy_from_slice(body)], Marked::by(12345), WriteMode::Replace).await.unwrap();
+        bucket
+            .put(&path, vec![Bytes::copy_from_slice(body)], Marked::by(12345), WriteMode::Replace)
+            .await
+            .unwrap();
     });
 }
 
