@@ -207,7 +207,8 @@ pub fn most_disk_bytes(capacity: u64) -> u64 {
 }
 
 /// Where below the data directory all of this is kept.
-fn directory(data_dir: &Path) -> std::path::PathBuf {
+#[must_use]
+pub fn directory(data_dir: &Path) -> std::path::PathBuf {
     data_dir.join("analytics")
 }
 

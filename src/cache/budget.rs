@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::analytics;
 use crate::blobs::{BLOCK, SegmentStore};
 
 /// Blocks of the directories, of the lock and of the format file, and of the metadata that the file system adds to a
@@ -77,6 +78,11 @@ impl Budget {
     /// Bytes of disk blocks that the data directory takes.
     pub(super) fn used(&self) -> u64 {
         self.store.allocated() + self.databases()
+    }
+
+    /// The same as it is to be told: the files of what was learnt, for which the limit keeps room, are there with the bytes they have.
+    pub(super) fn used_beside(&self, analytics: u64) -> u64 {
+        self.store.allocated() + self.databases_beside(analytics)
     }
 
     /// Bytes used and promised.
@@ -167,8 +173,11 @@ impl Budget {
 
     /// Bytes that are not records, with the room that they may grow by.
     fn databases(&self) -> u64 {
+        self.databases_beside(analytics::most_disk_bytes(self.capacity))
+    }
+
+    fn databases_beside(&self, analytics: u64) -> u64 {
         let index = self.index_bytes.load(Ordering::Acquire);
-        let analytics = crate::analytics::most_disk_bytes(self.capacity);
         index + self.catalogue_bytes.load(Ordering::Acquire) + analytics + OVERHEAD_BYTES
     }
 

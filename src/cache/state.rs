@@ -16,9 +16,10 @@ use super::flight::{BufferPool, FlightBudget};
 use super::signal::{SyncSignal, WakeUp};
 use super::spaces::Spaces;
 use super::tier::Tier;
-use crate::analytics::Evictions;
+use crate::analytics::{self, Evictions};
 use crate::blobs::{Location, Pin, SegmentStore, record, replay};
 use crate::config::Durability;
+use crate::index::sled::care::directory_bytes;
 use crate::index::table::{NameHash, Slot};
 use crate::index::{Clock, Index, Table};
 use crate::metrics::Metrics;
@@ -295,7 +296,9 @@ impl State {
         }
         self.metrics.stored_objects.set(gauge(self.table.objects()));
         self.metrics.stored_bytes.set(gauge(self.table.bytes()));
-        self.metrics.disk_bytes.set(gauge(self.budget.used()));
+        // What cannot be counted now is counted the next time.
+        let learnt = directory_bytes(&analytics::directory(self.directory.path())).unwrap_or(0);
+        self.metrics.disk_bytes.set(gauge(self.budget.used_beside(learnt)));
         let evicted = self.evictions.counts();
         for (label, share) in [("0.1", 0.1), ("0.5", 0.5), ("0.9", 0.9)] {
             let Some(age) = evicted.age_quantile(share) else { break };
