@@ -9,7 +9,7 @@ larder_program() {
         return
     fi
     # shellcheck disable=SC2012 # The names are ours.
-    ls -t target/{debug,release}/larder 2>/dev/null | head -n 1 | grep . ||
+    { ls -t target/{debug,release}/larder 2>/dev/null || true; } | head -n 1 | grep . ||
         { echo "there is no larder in target/: cargo build, or name one in LARDER_BIN" >&2; return 1; }
 }
 

@@ -38,7 +38,7 @@ remove_networks() {
 
 compose_address=198.18.7.3
 in_build_network() { # in_build_network COMMAND...: a function of machine.sh, in the network of a build
-    export -f on build
+    export -f on build one_crate
     export machines driver
     ip netns exec larder-test-build bash -c '"$@"' in-network "$@"
 }
