@@ -25,6 +25,8 @@ use crate::object::{ETag, ObjectInfo};
 /// Bodies up to this many bytes are handed out once all of them is there: then a bucket that fails in the middle makes a
 /// miss and not a broken answer.
 const WHOLE_BYTES: u64 = 256 << 10;
+/// Bytes that readers are woken for, but for the first ones and the last.
+const RELEASE_BYTES: u64 = 128 << 10;
 /// Times that a body which broke off is asked for again.
 const RESUMES: u32 = 3;
 /// Memory of a body that is stored while it arrives, in bytes: what is being written, what waits, and the reader's part.
@@ -98,7 +100,7 @@ impl Arrival {
         let early =
             known.filter(|_| object.length > WHOLE_BYTES).map(|checksum| self.info(&object, checksum));
         let mut check = Check::new(&object);
-        let (mut received, mut resumes) = (0, 0);
+        let (mut received, mut released, mut resumes) = (0, 0, 0);
         let mut next = Ok(first);
         loop {
             match next {
@@ -114,9 +116,12 @@ impl Arrival {
                     if store.is_none() && object.length > GATHER_BYTES {
                         return Ok(Stage::Failed);
                     }
-                    // One part stays behind until all is checked.
-                    if let Some(info) = early {
+                    // One part stays behind until all is checked; and readers are not woken for every small piece.
+                    if let Some(info) = early
+                        && (before == 0 || before - released >= RELEASE_BYTES)
+                    {
                         self.fill.release(Stage::Arriving(info), before);
+                        released = before;
                     }
                 }
                 Ok(Some(_)) => {}
@@ -156,6 +161,8 @@ impl Arrival {
             },
         );
         let mut info = self.info(&object, checksum);
+        // Who only reads does not wait for the disk.
+        self.fill.release(Stage::Arriving(info), object.length);
         if let Some(upload) = store {
             match upload.commit().await {
                 Ok(stored) => {
