@@ -23,7 +23,7 @@ use object_store::ObjectStore;
 pub use object_store::path::Path as BucketPath;
 
 pub use self::error::{BucketError, OpenBucketError};
-pub use self::large::{LargeBodyError, LargeUpload};
+pub use self::large::LargeUpload;
 use crate::config::BucketScheme;
 
 /// A bucket, or the part of one below a prefix; clones share one client.

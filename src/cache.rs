@@ -36,7 +36,7 @@ pub use self::directory::DIRECTORY_FORMAT;
 pub use self::error::{CacheError, OpenError};
 pub use self::listing::ListedObject;
 pub use self::read::{BodyPart, Object, ObjectBody};
-pub use self::tier::{BucketCounts, BucketFindings, BucketStatus};
+pub use self::tier::{BucketFindings, BucketStatus};
 pub use self::upload::{PutOptions, Stored, Upload};
 pub use self::verify::{
     DiskFindings, IndexFindings, Stage as VerifyStage, VerifyOptions, VerifyReport, Watch,
@@ -49,7 +49,7 @@ use self::tier::Tier;
 use self::workers::Workers;
 use crate::analytics::EvictionCounts;
 use crate::blobs::{BLOCK, Location, SegmentStore, StoreOptions, blocks};
-use crate::bucket::{Bucket, BucketError};
+use crate::bucket::Bucket;
 use crate::config::{BucketConfig, Config, Durability, NamespaceConfig, Verify};
 use crate::index::table::Slot;
 use crate::index::{Clock, MemoryIndex};
@@ -220,15 +220,6 @@ impl Cache {
     #[must_use]
     pub fn bucket_status(&self) -> Option<BucketStatus> {
         self.state.tier.as_ref().map(|tier| tier.status())
-    }
-
-    /// Lists the bucket, compares it with what is known of it, and mends what is known. `None` where there is none.
-    ///
-    /// # Errors
-    /// Those of the bucket: nothing is forgotten then.
-    pub async fn compare_bucket(&self) -> Option<Result<BucketCounts, BucketError>> {
-        let tier = self.state.tier.as_ref()?;
-        Some(tier::compare(&self.state, tier).await)
     }
 
     /// Finds an object, in the namespace itself or in one of its bases, and marks it as used. `None` is a miss.

@@ -73,6 +73,17 @@ impl CliError {
     }
 }
 
+/// The innermost cause of an error: what is around it says which URL, which whoever reads this knows.
+fn innermost(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = source.to_string();
+        next = source.source();
+    }
+    text
+}
+
 /// Runs the program: `args` with its name first, `vars` as its environment.
 /// 0 is success, 1 a failure at run time, 2 a wrong command line or configuration.
 pub fn run(

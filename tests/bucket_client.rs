@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use common::s3::{S3Server, WRITER};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use larder::bucket::{Bucket, BucketError, BucketPath, LargeBodyError, Marked, WriteMode};
+use larder::bucket::{Bucket, BucketError, BucketPath, Marked, WriteMode};
 use larder::config::BucketConfig;
 use tempfile::TempDir;
 
@@ -114,21 +114,52 @@ fn parts(bytes: &[u8]) -> impl futures_util::Stream<Item = Result<Bytes, String>
     stream::iter(chunks)
 }
 
+/// Why a large object was not written.
+#[derive(Debug)]
+enum NotWritten {
+    Body(String),
+    Bucket(BucketError),
+}
+
+/// Writes an object in parts, and takes it back where its body or a part of it fails.
+async fn put_large(
+    bucket: &Bucket,
+    path: &BucketPath,
+    length: u64,
+    mode: WriteMode,
+    body: impl futures_util::Stream<Item = Result<Bytes, String>>,
+) -> Result<(), NotWritten> {
+    let begun = bucket.begin_large(path, length, Marked::by(7), mode).await;
+    let mut upload = begun.map_err(NotWritten::Bucket)?;
+    let mut body = std::pin::pin!(body);
+    while let Some(chunk) = body.next().await {
+        let written = match chunk {
+            Ok(chunk) => upload.write(chunk).await.map_err(NotWritten::Bucket),
+            Err(error) => Err(NotWritten::Body(error)),
+        };
+        if let Err(error) = written {
+            upload.abort().await;
+            return Err(error);
+        }
+    }
+    upload.complete().await.map_err(NotWritten::Bucket)
+}
+
 /// Objects in parts are whole or not there.
 async fn takes_large_objects(bucket: &Bucket) {
     let large: Vec<u8> = (0..20_000_003_u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[2]).collect();
     let (path, length) = (bucket.path("large/one").unwrap(), large.len() as u64);
-    bucket.put_large(&path, length, Marked::by(7), WriteMode::Create, parts(&large)).await.unwrap();
+    put_large(bucket, &path, length, WriteMode::Create, parts(&large)).await.unwrap();
     assert!(body(bucket, &path, 0).await.unwrap() == large);
-    let again = bucket.put_large(&path, length, Marked::by(7), WriteMode::Create, parts(&large)).await;
-    assert!(matches!(again, Err(LargeBodyError::Bucket(BucketError::Exists))), "{again:?}");
-    bucket.put_large(&path, 4, Marked::by(7), WriteMode::Replace, parts(b"tiny")).await.unwrap();
+    let again = put_large(bucket, &path, length, WriteMode::Create, parts(&large)).await;
+    assert!(matches!(again, Err(NotWritten::Bucket(BucketError::Exists))), "{again:?}");
+    put_large(bucket, &path, 4, WriteMode::Replace, parts(b"tiny")).await.unwrap();
     assert_eq!(body(bucket, &path, 0).await.unwrap(), b"tiny");
 
     let other = bucket.path("large/other").unwrap();
     let failing = parts(&large).chain(stream::once(async { Err("the disk failed".to_owned()) }));
-    match bucket.put_large(&other, length, Marked::by(7), WriteMode::Replace, failing).await {
-        Err(LargeBodyError::Body(error)) => assert_eq!(error, "the disk failed"),
+    match put_large(bucket, &other, length, WriteMode::Replace, failing).await {
+        Err(NotWritten::Body(error)) => assert_eq!(error, "the disk failed"),
         other => panic!("{other:?}"),
     }
     let mut dropped = bucket.begin_large(&other, length, Marked::by(7), WriteMode::Replace).await.unwrap();

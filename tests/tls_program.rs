@@ -129,6 +129,18 @@ fn env_prints_https() {
 /// Ended when dropped.
 struct Serving(Child);
 
+impl Serving {
+    /// A server that was started with these arguments, and its address.
+    fn start(files: &Files, arguments: &[&str]) -> (Self, String) {
+        let mut command = larder(files, arguments);
+        let mut serving = Self(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split_once("https://").and_then(|(_, rest)| rest.split(',').next());
+        (serving, address.expect("an https address").to_owned())
+    }
+}
+
 impl Drop for Serving {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -145,13 +157,9 @@ async fn a_broken_certificate_does_not_hold_up_new_access_rules() {
     };
     files.write("larder.toml", &rules("read"));
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data", "--config", "larder.toml"];
-    let mut command = larder(&files, &arguments);
-    let mut serving = Serving(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.split_once("https://").and_then(|(_, rest)| rest.split(',').next()).unwrap();
+    let (_serving, address) = Serving::start(&files, &arguments);
     let put = async || {
-        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = TcpStream::connect(&address).await.unwrap();
         let stream = files.greet(stream, &[b"http/1.1"], None).await.unwrap();
         running::Client::over(stream).put("/a/b", b"body").await.status
     };
@@ -164,15 +172,11 @@ async fn a_broken_certificate_does_not_hold_up_new_access_rules() {
 #[tokio::test]
 async fn serve_prints_https_and_takes_a_new_certificate_in_at_sighup() {
     let files = Files::new();
-    let mut command = larder(&files, &["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
-    command.args(PAIR).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut serving = Serving(command.spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address =
-        line.split_once("https://").and_then(|(_, rest)| rest.split(',').next()).expect("an https address");
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"];
+    let arguments: Vec<_> = arguments.into_iter().chain(PAIR).collect();
+    let (mut serving, address) = Serving::start(&files, &arguments);
     let connect = async || {
-        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = TcpStream::connect(&address).await.unwrap();
         shown(&files.greet(stream, &[b"h2"], None).await.unwrap())
     };
     let first = connect().await;
@@ -198,14 +202,10 @@ fn health_asks_over_tls_and_without_a_certificate() {
     for (more, says) in [("", "/-/healthy: ok"), (demand, "takes connections")] {
         files.write("larder.toml", &format!("tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"\n{more}"));
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data", "--config", "larder.toml"];
-        let mut command = larder(&files, &arguments);
-        let mut serving = Serving(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
-        let mut line = String::new();
-        BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split_once("https://").and_then(|(_, rest)| rest.split(',').next()).unwrap();
+        let (serving, address) = Serving::start(&files, &arguments);
         let ask = || {
             let mut command = larder(&files, &["health", "--config", "larder.toml"]);
-            command.env("LARDER_LISTEN", address).output().unwrap()
+            command.env("LARDER_LISTEN", &address).output().unwrap()
         };
         let output = ask();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -226,13 +226,9 @@ async fn a_certificate_follows_the_rules_on_an_open_connection() {
     let token = |more: &str| rules(&format!("[tokens.ci]\ncertificate = \"runner-7\"\n{more}"));
     files.write("larder.toml", &token(""));
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "data", "--config", "larder.toml"];
-    let mut command = larder(&files, &arguments);
-    let mut serving = Serving(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.split_once("https://").and_then(|(_, rest)| rest.split(',').next()).unwrap();
+    let (_serving, address) = Serving::start(&files, &arguments);
     let own = files.authority.client("runner-7");
-    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = TcpStream::connect(&address).await.unwrap();
     let mut client = running::Client::over(files.greet(stream, &[b"http/1.1"], Some(&own)).await.unwrap());
     assert_eq!(client.put("/a/b", b"body").await.status, 201);
     for (rules, status) in [

@@ -4,7 +4,6 @@
 //! caller's, for each call of its own.
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
 use object_store::{MultipartUpload, ObjectStore as _, PutMultipartOptions, PutPayload};
 
 use super::{Bucket, BucketError, BucketPath, Marked, WriteMode};
@@ -22,17 +21,6 @@ pub struct LargeUpload {
     part_bytes: usize,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
-}
-
-/// Why a large object was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum LargeBodyError<E> {
-    /// The body could not be had.
-    #[error("the body: {0}")]
-    Body(E),
-    /// The bucket failed.
-    #[error(transparent)]
-    Bucket(#[from] BucketError),
 }
 
 impl Bucket {
@@ -64,34 +52,6 @@ impl Bucket {
         let part_bytes = usize::try_from(part)
             .map_err(|_| BucketError::Impossible(format!("its parts would have {part} bytes each")))?;
         Ok(LargeUpload { upload: Some(upload), part_bytes, gathered: Vec::new(), gathered_bytes: 0 })
-    }
-
-    /// Writes an object of `length` bytes in parts as its body comes in; a body that fails, and a part that fails, take it
-    /// back. No more of the body than a part is held in memory.
-    ///
-    /// # Errors
-    /// The body's, or the bucket's as with [`Bucket::begin_large`].
-    pub async fn put_large<E>(
-        &self,
-        path: &BucketPath,
-        length: u64,
-        marked: Marked,
-        mode: WriteMode,
-        body: impl Stream<Item = Result<Bytes, E>> + Send,
-    ) -> Result<(), LargeBodyError<E>> {
-        let mut upload = self.begin_large(path, length, marked, mode).await?;
-        let mut body = std::pin::pin!(body);
-        while let Some(chunk) = body.next().await {
-            let written = match chunk {
-                Ok(chunk) => upload.write(chunk).await.map_err(LargeBodyError::Bucket),
-                Err(error) => Err(LargeBodyError::Body(error)),
-            };
-            if let Err(error) = written {
-                upload.abort().await;
-                return Err(error);
-            }
-        }
-        upload.complete().await.map_err(LargeBodyError::Bucket)
     }
 }
 

@@ -12,6 +12,7 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider};
 
+use super::answer::causes;
 use super::transport::Connector;
 use super::{Bucket, BucketPath, OpenBucketError, s3};
 use crate::config::{BucketConfig, BucketScheme, BucketUrl, is_loopback};
@@ -97,15 +98,10 @@ pub(super) fn no_retries() -> RetryConfig {
 }
 
 pub(super) fn client_error(error: &object_store::Error) -> OpenBucketError {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        if !text.contains(&next.to_string()) {
-            text = format!("{text}: {next}");
-        }
-        cause = next.source();
-    }
-    OpenBucketError::Client(text)
+    let text = causes(error)
+        .map(ToString::to_string)
+        .reduce(|text, next| if text.contains(&next) { text } else { format!("{text}: {next}") });
+    OpenBucketError::Client(text.unwrap_or_default())
 }
 
 fn directory(path: &Path) -> Result<Bucket, OpenBucketError> {

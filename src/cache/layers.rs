@@ -88,7 +88,8 @@ impl Place {
 fn further_places(state: &State, name: &ObjectName) -> Vec<Place> {
     let mut places: Vec<Place> = names_below(state, name).map(Place::Disk).collect();
     if state.tier.is_some() {
-        let first = if tier::is_known(state, name) { 0 } else { places.len() };
+        let is_first = places.is_empty() || tier::is_known(state, name);
+        let first = if is_first { 0 } else { places.len() };
         places.insert(first, Place::Bucket(name.clone()));
         places.extend(names_below(state, name).map(Place::Bucket));
     }

@@ -29,8 +29,6 @@ use tokio::sync::{Notify, RwLock, watch};
 
 use self::absent::Absent;
 use self::breaker::{Breaker, BreakerState};
-pub use self::budget::Counts as BucketCounts;
-pub(super) use self::budget::compare;
 use self::catalogue::{Catalogue, Saved};
 pub(super) use self::fill::FillReader;
 use self::layout::Layout;

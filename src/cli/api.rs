@@ -4,7 +4,6 @@
 //! Owns the flags and variables that say so. Knows nothing of what is shown.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use http::{StatusCode, Uri};
 use reqwest::{Client, redirect};
 use serde::de::DeserializeOwned;
 
-use super::{CliError, config_arg, hints};
+use super::{CliError, config_arg, hints, innermost};
 use crate::config::{CONFIG_VARIABLE, Input, Secret, TOKEN_VARIABLE, URL_VARIABLE, is_loopback};
 use crate::tls;
 
@@ -116,13 +115,7 @@ impl Api {
     }
 
     fn no_answer(&self, error: &reqwest::Error) -> String {
-        let mut cause = error.to_string();
-        let mut next = error.source();
-        while let Some(source) = next {
-            cause = source.to_string();
-            next = source.source();
-        }
-        let what = if error.is_timeout() { "no answer in time".to_owned() } else { cause };
+        let what = if error.is_timeout() { "no answer in time".to_owned() } else { innermost(error) };
         let hint = if self.url.starts_with("https://") {
             "with a certificate that this machine trusts"
         } else {

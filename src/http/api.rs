@@ -70,12 +70,8 @@ pub(super) async fn answer(
     caller: &Caller,
     record: &mut Record,
 ) -> Response<Body> {
-    // Nothing here takes a body.
-    let (request, _) = request.into_parts();
-    let answered = match admit(shared, &request, caller, record).await {
-        Ok(()) => route(shared, &request),
-        Err(refusal) => Err(refusal),
-    };
+    let admitted = admit(shared, request, caller, record).await;
+    let answered = admitted.and_then(|request| route(shared, &request));
     let mut response = answered.unwrap_or_else(Refusal::into_response);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -75,10 +75,8 @@ pub(super) async fn answer(
     caller: &Caller,
     record: &mut Record,
 ) -> Response<Body> {
-    // Nothing here takes a body.
-    let (request, _) = request.into_parts();
-    match api::admit(shared, &request, caller, record).await {
-        Ok(()) => file(&request.method, request.uri.path(), &request.headers).unwrap_or_else(|| {
+    match api::admit(shared, request, caller, record).await {
+        Ok(request) => file(&request.method, request.uri.path(), &request.headers).unwrap_or_else(|| {
             Refusal::new(ErrorCode::NotFound, "the page has no such file").into_response()
         }),
         Err(refusal) => refusal.into_response(),

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
-pub use self::survey::Counts;
 use self::survey::Survey;
 use super::breaker::jitter;
+use super::catalogue::Known;
 use super::{Operation, Tier, rescan};
 use crate::bucket::{BucketError, BucketPath, BucketRow};
 use crate::cache::indexer::SharedIndexer;
@@ -62,13 +62,6 @@ pub(super) async fn keep(state: Arc<State>, tier: Arc<Tier>, indexer: Arc<Shared
 }
 
 /// Compares the bucket with what is known of it, and mends what is known. Nothing is removed.
-///
-/// # Errors
-/// Those of a listing.
-pub(in crate::cache) async fn compare(state: &Arc<State>, tier: &Arc<Tier>) -> Result<Counts, BucketError> {
-    Ok(survey(state, tier).await?.counts)
-}
-
 async fn survey(state: &Arc<State>, tier: &Arc<Tier>) -> Result<Survey, BucketError> {
     let mut survey = Survey::new(state, tier);
     let mut pages = Pages::new(tier);
@@ -82,8 +75,8 @@ async fn survey(state: &Arc<State>, tier: &Arc<Tier>) -> Result<Survey, BucketEr
     }
     let shared = Arc::clone(tier);
     let survey = blocking(move || survey.finish(&shared)).await?;
-    tier.metrics.bucket_objects.set(gauge(survey.counts.objects));
-    tier.metrics.bucket_bytes.set(gauge(survey.counts.bytes));
+    tier.metrics.bucket_objects.set(gauge(survey.objects));
+    tier.metrics.bucket_bytes.set(gauge(survey.bytes));
     Ok(survey)
 }
 
@@ -95,18 +88,15 @@ async fn scan(
 ) -> Result<bool, BucketError> {
     let mut survey = survey(state, tier).await?;
     // Where the capacity is what took them, they would only take others' place.
-    let room = tier
-        .options
-        .capacity
-        .map_or(u64::MAX, |capacity| (capacity - capacity / BELOW_PART).saturating_sub(survey.counts.bytes));
+    let bytes = survey.bytes;
+    let capacity = tier.options.capacity.unwrap_or(u64::MAX);
+    let target = capacity - capacity / BELOW_PART;
+    let room = target.saturating_sub(bytes);
     let lost = std::mem::take(&mut survey.vanished);
     if let Err(error) = rescan::queue_lost(state, tier, indexer, lost, room).await {
         tracing::warn!(%error, "what the bucket has lost could not be looked for on disk");
     }
-    let excess = tier.options.capacity.map_or(0, |capacity| {
-        let target = capacity - capacity / BELOW_PART;
-        if survey.counts.bytes > capacity { survey.counts.bytes - target } else { 0 }
-    });
+    let excess = if bytes > capacity { bytes - target } else { 0 };
     let idle = survey.idle(state);
     if excess == 0 && survey.over == 0 && idle.is_empty() {
         return Ok(false);
@@ -128,6 +118,8 @@ struct Judged {
     used_ms: u64,
     /// True when its time is over.
     is_over: bool,
+    /// What the catalogue has of it.
+    known: Option<Known>,
 }
 
 impl Judged {
@@ -136,12 +128,12 @@ impl Judged {
         let name = tier.name(&row.path)?;
         let (hash, space) = (state.table.hash(&name), state.spaces.of_object(&name));
         let on_disk = state.table.peek(hash, |slot| slot.used_us / 1000).map_or(0, |(_, used_ms)| used_ms);
-        let known = tier.catalogue.get(&row.path).map_or(0, |known| known.used_ms);
-        let used_ms = row.modified_ms.max(on_disk).max(known);
+        let known = tier.catalogue.get(&row.path);
+        let used_ms = row.modified_ms.max(on_disk).max(known.map_or(0, |known| known.used_ms));
         let ttl_ms = tier.options.ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
         let is_unused = ttl_ms.is_some_and(|ttl_ms| used_ms.saturating_add(ttl_ms) <= now_ms);
         let is_over = is_unused || state.spaces.rules(space.group).is_over(row.modified_ms, now_ms);
-        Some(Self { hash, space, used_ms, is_over })
+        Some(Self { hash, space, used_ms, is_over, known })
     }
 }
 
@@ -158,8 +150,7 @@ pub(super) struct Pages<'a> {
 
 impl<'a> Pages<'a> {
     pub(super) fn new(tier: &'a Tier) -> Self {
-        // A page may end with the listing; the next one asks again.
-        Self { tier, rows: tier.bucket.list().fuse().boxed() }
+        Self { tier, rows: tier.bucket.list() }
     }
 
     /// The next page; empty at the end.

@@ -106,8 +106,9 @@ impl Fills {
         fills.insert(hash, Arc::clone(&fill));
         drop(fills);
         let under_way = UnderWay { tier: Arc::clone(tier), hash, fill: Arc::clone(&fill) };
+        let (state, tier_of_task) = (Arc::clone(state), Arc::clone(tier));
         let arrival =
-            Arrival::new(Arc::clone(state), Arc::clone(tier), name.clone(), path, hash, Arc::clone(&fill));
+            Arrival { state, tier: tier_of_task, name: name.clone(), path, hash, fill: Arc::clone(&fill) };
         // A task of its own: a client that leaves does not stop what others may wait for.
         tier.spawn(async move {
             let under_way = under_way;

@@ -2,7 +2,6 @@
 //!
 //! Owns the requests and what their answers mean for the copying. Knows nothing of the source.
 
-use std::error::Error;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, IF_NONE_MATCH, RETRY_AFTER};
@@ -11,6 +10,7 @@ use reqwest::{Client, RequestBuilder, Response, redirect};
 
 use super::arguments::ServerPlace;
 use super::source::Body;
+use crate::cli::innermost;
 use crate::key::{ObjectKey, ObjectName, SCCACHE_PROBE};
 use crate::protocol::path::Target;
 
@@ -228,13 +228,7 @@ fn lost(error: &reqwest::Error) -> ServerError {
     ServerError::Later { cause: cause(error), wait: Duration::ZERO, answered }
 }
 
-/// The innermost cause: what is around it says which URL, which whoever reads this knows.
 fn cause(error: &reqwest::Error) -> String {
-    let mut next: Option<&(dyn Error + 'static)> = error.source();
-    let mut text = error.to_string();
-    while let Some(source) = next {
-        text = source.to_string();
-        next = source.source();
-    }
+    let text = innermost(error);
     if error.is_timeout() { format!("no answer in time ({text})") } else { text }
 }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
 use axum::http::request::Parts;
 
 use crate::auth::audit::Attempt;
@@ -15,13 +17,14 @@ use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::operation::MethodLabel;
 
 /// Lets a request through, or says why not: 401 to whoever has shown nothing, so that a browser asks for a token, 403 to
-/// whoever is known and lacks the right.
+/// whoever is known and lacks the right. None of these pages takes a body.
 pub(in crate::http) async fn admit(
     shared: &Shared,
-    request: &Parts,
+    request: Request<Body>,
     caller: &Caller,
     record: &mut Record,
-) -> Result<(), Refusal> {
+) -> Result<Parts, Refusal> {
+    let (request, _) = request.into_parts();
     let method = MethodLabel::of(&request.method).as_str();
     let attempt = Attempt { peer: caller.peer, principal: None, method, path: request.uri.path() };
     let refused = |rejected: &Rejected| -> (Duration, Refusal) {
@@ -31,7 +34,7 @@ pub(in crate::http) async fn admit(
         Ok(Identity { principal, .. }) => match shared.policy.authorize_admin(&principal) {
             Ok(()) => {
                 record.is_from(&principal);
-                return Ok(());
+                return Ok(request);
             }
             Err(NotAdmin::Nobody) => refused(&Rejected::NotLoggedIn),
             Err(NotAdmin::Denied(denied)) => {

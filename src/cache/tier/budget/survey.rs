@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Judged;
 use super::ages::Ages;
 use super::seen::Seen;
-use super::{Judged, is_own};
 use crate::bucket::BucketRow;
 use crate::cache::state::State;
 use crate::cache::tier::Tier;
@@ -14,26 +14,12 @@ use crate::index::table::Space;
 /// A use that the catalogue does not know is written down when it is so much later, in milliseconds.
 const LATER_MS: u64 = 600_000;
 
-/// What a comparison has found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counts {
-    /// Objects in the bucket.
-    pub objects: u64,
-    /// Bytes of their bodies.
-    pub bytes: u64,
-    /// Those that were not known: others wrote them.
-    pub adopted: u64,
-    /// Those that others have replaced.
-    pub changed: u64,
-    /// Objects that were known and are not there any more.
-    pub vanished: u64,
-    /// What lies there and is no object of this configuration.
-    pub foreign: u64,
-}
-
 /// What a listing has found.
 pub(super) struct Survey {
-    pub(super) counts: Counts,
+    /// Objects in the bucket.
+    pub(super) objects: u64,
+    /// Bytes of their bodies.
+    pub(super) bytes: u64,
     /// When it began, milliseconds since the Unix epoch.
     pub(super) began_ms: u64,
     /// The latest write in it, by the bucket's clock: what was written later is not meant.
@@ -51,7 +37,8 @@ pub(super) struct Survey {
 impl Survey {
     pub(super) fn new(state: &State, tier: &Tier) -> Self {
         Self {
-            counts: Counts::default(),
+            objects: 0,
+            bytes: 0,
             began_ms: state.clock.now_ms(),
             last_modified_ms: 0,
             over: 0,
@@ -65,12 +52,9 @@ impl Survey {
     /// Takes a page in.
     pub(super) fn with(mut self, state: &State, tier: &Tier, page: &[BucketRow]) -> Self {
         for row in page {
-            let Some(judged) = Judged::new(state, tier, row, self.began_ms) else {
-                self.counts.foreign += u64::from(!is_own(tier, &row.path));
-                continue;
-            };
-            self.counts.objects += 1;
-            self.counts.bytes += row.length;
+            let Some(judged) = Judged::new(state, tier, row, self.began_ms) else { continue };
+            self.objects += 1;
+            self.bytes += row.length;
             self.last_modified_ms = self.last_modified_ms.max(row.modified_ms);
             self.over += u64::from(judged.is_over);
             // What is over goes anyway.
@@ -82,17 +66,17 @@ impl Survey {
                 *newest = judged.used_ms.max(*newest);
             }
             self.seen.add(&catalogue::hash_of(&row.path));
-            self.mend(tier, row, judged.used_ms);
+            self.mend(tier, row, &judged);
         }
         self
     }
 
     /// Brings what is known of one object up to date.
-    fn mend(&mut self, tier: &Tier, row: &BucketRow, used_ms: u64) {
+    fn mend(&self, tier: &Tier, row: &BucketRow, judged: &Judged) {
         let BucketRow { path, length, modified_ms } = row;
+        let used_ms = judged.used_ms;
         let found = Known { checksum: None, length: *length, used_ms, modified_ms: *modified_ms };
-        let Some(known) = tier.catalogue.get(path) else {
-            self.counts.adopted += 1;
+        let Some(known) = judged.known else {
             tier.catalogue.put(path, found);
             return;
         };
@@ -102,7 +86,6 @@ impl Survey {
         }
         let is_same = known.length == *length && [0, *modified_ms].contains(&known.modified_ms);
         if !is_same {
-            self.counts.changed += 1;
             tier.catalogue.put(path, found);
         } else if known.modified_ms == 0 || used_ms > known.used_ms.saturating_add(LATER_MS) {
             tier.catalogue.put(path, Known { checksum: known.checksum, ..found });
@@ -114,7 +97,6 @@ impl Survey {
         tier.catalogue.visit(|hash, known| {
             if known.used_ms < self.began_ms && !self.seen.has(&hash) {
                 tier.catalogue.remove_hash(hash);
-                self.counts.vanished += 1;
                 self.vanished.insert(hash);
             }
         });

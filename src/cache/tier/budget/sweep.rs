@@ -105,7 +105,7 @@ impl<'a> Sweep<'a> {
         if row.modified_ms > self.last_modified_ms {
             return None;
         }
-        let Judged { hash, space, used_ms, is_over } =
+        let Judged { hash, space, used_ms, is_over, .. } =
             Judged::new(self.state, self.tier, row, self.began_ms)?;
         let reason = if is_over {
             "expired"

@@ -36,12 +36,12 @@ const STALL: Duration = Duration::from_secs(2);
 
 /// One read from the bucket.
 pub(super) struct Arrival {
-    state: Arc<State>,
-    tier: Arc<Tier>,
-    name: ObjectName,
-    path: BucketPath,
-    hash: NameHash,
-    fill: Arc<Fill>,
+    pub(super) state: Arc<State>,
+    pub(super) tier: Arc<Tier>,
+    pub(super) name: ObjectName,
+    pub(super) path: BucketPath,
+    pub(super) hash: NameHash,
+    pub(super) fill: Arc<Fill>,
 }
 
 /// The body's own check.
@@ -52,17 +52,6 @@ struct Check {
 }
 
 impl Arrival {
-    pub(super) fn new(
-        state: Arc<State>,
-        tier: Arc<Tier>,
-        name: ObjectName,
-        path: BucketPath,
-        hash: NameHash,
-        fill: Arc<Fill>,
-    ) -> Self {
-        Self { state, tier, name, path, hash, fill }
-    }
-
     /// Reads the object, and says how that ended.
     pub(super) async fn run(self) -> Stage {
         match self.read().await {
@@ -238,8 +227,7 @@ impl Arrival {
         Stage::Failed
     }
 
-    /// The XXH3-128 of the body, where it is known before the body is: from the bucket, or from this server's own notes
-    /// about a body of this length.
+    /// The XXH3-128 of the body, where the bucket tells it before the body.
     fn known_checksum(&self, object: &BucketObject) -> Option<u128> {
         match object.checksum {
             Some(BodyChecksum::Xxh3(checksum)) => Some(checksum),
