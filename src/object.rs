@@ -10,11 +10,27 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ETag(pub u128);
 
-/// Writes the tag in its HTTP form, quotes included. The `xxh3-` in front keeps tools from taking 32 hex
-/// digits for an MD5, as S3 clients do.
+impl ETag {
+    /// The tag in its HTTP form, quotes included, in ASCII. The `xxh3-` in front keeps tools from taking 32 hex digits for an
+    /// MD5, as S3 clients do.
+    #[must_use]
+    pub fn to_ascii(self) -> [u8; 39] {
+        // By hand: it is in every answer, and the formatter took a tenth of what larder itself does for a small hit.
+        let mut ascii = *b"\"xxh3-00000000000000000000000000000000\"";
+        for (digits, byte) in ascii[6..38].chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            digits[0] = HEX_DIGITS[usize::from(byte >> 4)];
+            digits[1] = HEX_DIGITS[usize::from(byte & 15)];
+        }
+        ascii
+    }
+}
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Writes what [`ETag::to_ascii`] returns.
 impl fmt::Display for ETag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"xxh3-{:032x}\"", self.0)
+        f.write_str(std::str::from_utf8(&self.to_ascii()).map_err(|_| fmt::Error)?)
     }
 }
 

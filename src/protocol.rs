@@ -101,7 +101,9 @@ impl Protocols {
         let mut incoming = self.incoming(&parts, body);
         let response = match operation.protocol {
             Protocol::S3 => {
-                s3::handle(&self.context, &self.s3, operation, admission, &parts, &mut incoming).await
+                let handled =
+                    s3::handle(&self.context, &self.s3, operation, admission, &parts, &mut incoming);
+                Box::pin(handled).await
             }
             Protocol::Plain | Protocol::WebDav => {
                 let account = admission.account(operation.protocol);
@@ -145,6 +147,7 @@ impl Protocols {
 }
 
 impl Context {
+    /// What is not a GET has its future in a box of its own: else each GET would carry, and copy, room for the largest of them.
     async fn dispatch(
         &self,
         operation: Operation,
@@ -158,11 +161,15 @@ impl Context {
                 let files = parts.extensions.get::<FileQueue>();
                 read::get(self, account, name, &parts.headers, files).await
             }
-            (MethodLabel::Head, Target::Object(name)) => read::head(self, name, &parts.headers).await,
-            (MethodLabel::Put, Target::Object(name)) => {
-                plain::put(self, account, name, &parts.headers, incoming).await
+            (MethodLabel::Head, Target::Object(name)) => {
+                Box::pin(read::head(self, name, &parts.headers)).await
             }
-            (MethodLabel::Delete, Target::Object(name)) => plain::delete(self, name, &parts.headers).await,
+            (MethodLabel::Put, Target::Object(name)) => {
+                Box::pin(plain::put(self, account, name, &parts.headers, incoming)).await
+            }
+            (MethodLabel::Delete, Target::Object(name)) => {
+                Box::pin(plain::delete(self, name, &parts.headers)).await
+            }
             (MethodLabel::Get | MethodLabel::Head, Target::Root | Target::Collection(_)) => {
                 Err(Refusal::new(
                     ErrorCode::NotFound,
@@ -175,16 +182,18 @@ impl Context {
                 COLLECTION_METHODS,
             )),
             (MethodLabel::Delete, target @ (Target::Root | Target::Collection(_))) => {
-                webdav::delete_collection(self, target, &parts.headers).await
+                Box::pin(webdav::delete_collection(self, target, &parts.headers)).await
             }
             (MethodLabel::Options, target) => Ok(webdav::options(&target)),
-            (MethodLabel::Propfind, target) => webdav::propfind(self, target, parts, incoming).await,
-            (MethodLabel::Mkcol, target) => webdav::mkcol(self, target, incoming).await,
+            (MethodLabel::Propfind, target) => {
+                Box::pin(webdav::propfind(self, target, parts, incoming)).await
+            }
+            (MethodLabel::Mkcol, target) => Box::pin(webdav::mkcol(self, target, incoming)).await,
             (method @ (MethodLabel::Copy | MethodLabel::Move), source) => {
                 let destination = operation
                     .destination
                     .map_or(Err(destination::DestinationError::Missing), |destination| *destination);
-                webdav::transfer(self, method, source, destination?, &parts.headers).await
+                Box::pin(webdav::transfer(self, method, source, destination?, &parts.headers)).await
             }
             (MethodLabel::Post | MethodLabel::Other, Target::Object(_)) => {
                 Err(unknown_method(parts, OBJECT_METHODS))

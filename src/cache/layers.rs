@@ -27,7 +27,7 @@ pub(super) async fn get(state: &Arc<State>, name: &ObjectName) -> Result<Option<
     for place in further_places(state, name) {
         let found = match &place {
             Place::Disk(name) => get_own(state, name).await?,
-            Place::Bucket(name) => tier::fetch(state, name).await?,
+            Place::Bucket(name) => Box::pin(tier::fetch(state, name)).await?,
         };
         let Some(object) = found else { continue };
         if place.name().namespace != name.namespace && !name.key.is_probe() {

@@ -4,15 +4,14 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
-/// Runs `future`; `Err` is the message of its panic.
+/// Runs `future`; `Err` is the message of its panic. It stays where the caller has pinned it: to move it is to copy it.
 ///
 /// Nothing the future touched is used again after a panic except what is shared between requests, and that is
 /// behind locks that do not poison, or atomic: hence unwind safety is asserted.
-pub(super) async fn catch<F: Future>(future: F) -> Result<F::Output, String> {
-    let mut future = pin!(future);
+pub(super) async fn catch<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, String> {
     std::future::poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
         Ok(Poll::Pending) => Poll::Pending,
@@ -33,16 +32,18 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::catch;
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_other_results_pass() {
-        assert_eq!(catch(async { 7 }).await, Ok(7));
+        assert_eq!(catch(pin!(async { 7 })).await, Ok(7));
         let late = async {
             tokio::task::yield_now().await;
             panic!("number {}", 7)
         };
-        let caught: Result<(), String> = catch(late).await;
+        let caught: Result<(), String> = catch(pin!(late)).await;
         assert_eq!(caught, Err("number 7".to_owned()));
     }
 }
