@@ -46,6 +46,16 @@ impl Load {
         })
     }
 
+    /// Reads the objects of these numbers, and checks each.
+    pub(crate) fn get(&self, numbers: Range<u64>) -> Done {
+        let requests = numbers.end - numbers.start;
+        self.on_every_connection(requests, |connection, lane| {
+            for number in numbers.clone().skip(lane).step_by(self.lanes()) {
+                connection.get(number);
+            }
+        })
+    }
+
     fn lanes(&self) -> usize {
         usize::try_from(self.connections).unwrap()
     }
