@@ -1,7 +1,7 @@
 """The time a miss takes through larder, beside what the bucket behind it takes for the same by itself.
 
 Called by benches/bucket: bucket.py LARDER_URL BUCKET COUNT SIZE...; BUCKET is a directory, or the URL of a bucket in an S3
-server that speaks HTTP, with its key in BENCH_KEY and BENCH_SECRET. Prints a line for each size, and one for objects that the
+server that speaks HTTP, with its key in BENCH_KEY, BENCH_SECRET and BENCH_REGION. Prints a line for each size, and one for objects that the
 bucket does not have ("absent"): what, the medians of both in milliseconds, and how many requests each is of.
 
 Each object is asked for once, on one connection to either side, in turns, so that both do the same work at the same time.
@@ -9,7 +9,6 @@ Only the standard library, so that nothing of larder's vouches for itself.
 """
 
 import hashlib
-import hmac
 import http.client
 import os
 import statistics
@@ -17,6 +16,8 @@ import sys
 import time
 import urllib.parse
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib"))
+import sigv4
 
 # Requests to either side that do not count: they open connections and warm what is warm in every build.
 WARMING = 10
@@ -45,22 +46,11 @@ class S3:
         parsed = urllib.parse.urlsplit(url)
         self.host, self.bucket = parsed.netloc, parsed.path
         self.web = Web(self.host)
-        self.region = os.environ["BENCH_REGION"]
 
     def signed(self, method, key, body=b""):
-        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        scope = f"{moment[:8]}/{self.region}/s3/aws4_request"
-        secret = b"AWS4" + os.environ["BENCH_SECRET"].encode()
-        for part in scope.split("/"):
-            secret = hmac.new(secret, part.encode(), hashlib.sha256).digest()
         path, digest = f"{self.bucket}/{key}", hashlib.sha256(body).hexdigest()
-        names = "host;x-amz-content-sha256;x-amz-date"
-        canonical = f"{method}\n{path}\n\nhost:{self.host}\nx-amz-content-sha256:{digest}\nx-amz-date:{moment}\n\n{names}\n{digest}"
-        text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
-        who = f"Credential={os.environ['BENCH_KEY']}/{scope}, SignedHeaders={names}, Signature={signature}"
-        headers = {"x-amz-content-sha256": digest, "x-amz-date": moment, "Authorization": f"AWS4-HMAC-SHA256 {who}"}
-        return path, headers
+        moment, authorization = sigv4.sign(method, path, self.host, digest)
+        return path, {"x-amz-content-sha256": digest, "x-amz-date": moment, "Authorization": authorization}
 
     def put(self, key, body):
         path, headers = self.signed("PUT", key, body)

@@ -1,42 +1,56 @@
--- Load for benches/http: GETs over a set of objects, or PUTs each to a key of its own, of one body.
--- Arguments: METHOD SIZE OBJECTS RUN BODY_FILE
+-- Load for benches/http. Arguments: OPERATION SIZE OBJECTS RUN BODY_FILE
+--   GET    reads the stored objects in random order
+--   MISS   reads what is not there; an answer other than 404 is wrong
+--   PUT    writes one body under a new name each time
+--   STORE  a PROPFIND on the parent and the PUT, both as sccache sends them: two requests
+--   MIX    a PUT after every four GETs
 
-local threads = 0
+dofile("benches/lib/wrk.lua")
 
-function setup(thread)
-    thread:set("id", threads)
-    threads = threads + 1
-end
+local propfind_body = '<?xml version="1.0" encoding="utf-8" ?><D:propfind xmlns:D="DAV:"><D:allprop/></D:propfind>'
 
 function init(args)
-    method, size, objects, run = args[1], args[2], tonumber(args[3]), args[4]
-    sent, state = 0, 12345 + id
-    local host = wrk.headers["Host"] or (wrk.host .. ":" .. wrk.port)
-    if method == "PUT" then
-        local file = assert(io.open(args[5], "rb"))
-        local body = file:read("*a")
-        file:close()
-        head = "PUT /put/" .. size .. "/" .. run .. "/" .. id .. "/"
-        tail = " HTTP/1.1\r\nHost: " .. host .. "\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
-    else
-        requests = {}
-        for i = 0, objects - 1 do
-            requests[i] = "GET /get/" .. size .. "/" .. i .. " HTTP/1.1\r\nHost: " .. host .. "\r\n\r\n"
-        end
+    operation, size, objects, run = args[1], args[2], tonumber(args[3]), args[4]
+    sent, state = 0, 12345
+    local line = " HTTP/1.1\r\nHost: " .. host() .. "\r\n"
+    end_of_get = line .. "\r\n"
+    if operation == "PUT" or operation == "STORE" or operation == "MIX" then
+        local body = read_body(args[5])
+        end_of_put = line .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
+    end
+    end_of_propfind = line .. "Content-Type: application/xml\r\nDepth: 0\r\nContent-Length: " .. #propfind_body
+        .. "\r\n\r\n" .. propfind_body
+    gets = {}
+    for i = 0, objects - 1 do gets[i] = "GET /get/" .. size .. "/" .. i .. end_of_get end
+    if operation == "GET" then least = tonumber(size) end
+    if operation == "MISS" then
+        wrong = 0
+        response = function(status) if status ~= 404 then wrong = wrong + 1 end end
     end
 end
+
+local function stored()
+    state = (state * 1103515245 + 12345) % 2147483648
+    return gets[math.floor(state / 2147483648 * objects)]
+end
+
+local function put() return "PUT /put/" .. size .. "/" .. run .. "/" .. sent .. end_of_put end
+
+local requests = {
+    GET = stored,
+    PUT = put,
+    MISS = function() return "GET /get/" .. size .. "/none-" .. sent .. end_of_get end,
+    -- The parents are those that benches/http made: 16 of them, three levels down.
+    STORE = function()
+        local number = math.floor((sent + 1) / 2)
+        local parent = string.format("/store/%x/%x/%x/", number % 4, math.floor(number / 4) % 4, 7)
+        if sent % 2 == 1 then return "PROPFIND " .. parent .. end_of_propfind end
+        return string.format("PUT %s%08x%08x%048x", parent, size, run, number) .. end_of_put
+    end,
+    MIX = function() return sent % 5 == 0 and put() or stored() end,
+}
 
 function request()
-    if method == "PUT" then
-        sent = sent + 1
-        return head .. sent .. tail
-    end
-    state = (state * 1103515245 + 12345) % 2147483648
-    return requests[math.floor(state / 2147483648 * objects)]
-end
-
-function done(summary, latency, all)
-    local e = summary.errors
-    io.write(string.format("RESULT %d %d %d\n", summary.requests, summary.duration,
-        e.connect + e.read + e.write + e.status + e.timeout))
+    sent = sent + 1
+    return requests[operation]()
 end
