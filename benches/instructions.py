@@ -175,7 +175,7 @@ class Get:
         for number, body in enumerate(self.bodies):
             path = self.prefix + key(self.name, number)
             status, _ = connection.ask(request("PUT", path, (), body))
-            if status != 201:
+            if status not in (201, 204):
                 raise Wrong(f"{self.name}: its objects cannot be stored: {status}")
             self.requests.append(request("GET", path, self.headers(path)))
 
@@ -240,7 +240,8 @@ def main():
         server.stop()
 
 
-try:
-    main()
-except Wrong as error:
-    sys.exit(f"benches/instructions.py: {error}")
+if __name__ == "__main__":
+    try:
+        main()
+    except Wrong as error:
+        sys.exit(f"benches/instructions.py: {error}")
