@@ -31,25 +31,30 @@ use table::{Column, as_float};
 const ROOMY: &str = "100GiB";
 /// What an object takes at most, index and all, for the question whether the disk has room.
 const BYTES_ON_DISK: u64 = 6500;
+/// Requests after which a measurement looks whether its time is over.
+const STEP: u64 = 4000;
+/// Measurements of each number of objects.
+const SLICES: u64 = 5;
 /// Also asked for alone, among all others: the same requests, so the same hits of every tier above the index.
 const FEW: u64 = 1000;
 
 fn main() {
-    let number = |name: &str, default: u64| {
-        std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
-    };
-    let counts = std::env::var("GROWTH_OBJECTS").unwrap_or_else(|_| "1000 100000 1000000 5000000".to_owned());
-    let (reads, writes) = (number("GROWTH_READS", 200_000), number("GROWTH_WRITES", 50_000));
+    let setting = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let number = |text: &str| text.parse::<u64>().unwrap_or_else(|_| panic!("{text} is no number"));
+    let counts = setting("GROWTH_OBJECTS", "1000 100000 1000000 5000000");
+    let counts: Vec<u64> = counts.split_whitespace().map(number).collect();
+    let seconds = number(&setting("BENCH_SECONDS", "200"));
+    let slice = Duration::from_secs((seconds / (SLICES * counts.len() as u64)).max(1));
     let mut columns = Vec::new();
-    for count in counts.split_whitespace() {
-        let objects: u64 = count.parse().unwrap_or_else(|_| panic!("GROWTH_OBJECTS has {count}"));
+    for objects in counts {
         let free = free_bytes(&std::env::temp_dir());
-        if free < (objects + 2 * writes) * BYTES_ON_DISK + (1 << 30) {
+        // What is written for the measurements comes on top.
+        if free < objects * BYTES_ON_DISK + (4 << 30) {
             eprintln!("benches/growth: left out: {objects} objects, the disk has only {free} bytes free");
             continue;
         }
         eprintln!("benches/growth: {objects} objects");
-        columns.push(Run { objects, reads, writes }.measure());
+        columns.push(Run { objects, slice }.measure());
     }
     assert!(!columns.is_empty(), "nothing was measured");
     println!(
@@ -62,8 +67,7 @@ fn main() {
 /// One number of objects, in a data directory of its own.
 struct Run {
     objects: u64,
-    reads: u64,
-    writes: u64,
+    slice: Duration,
 }
 
 impl Run {
@@ -81,17 +85,19 @@ impl Run {
         column.add("disk beyond the bodies, bytes an object", format!("{}", beyond / self.objects));
         column.add("of it the index", format!("{}", index / self.objects));
 
-        // Once before, so that no column has bodies in it that nobody has checked since they were written.
-        larder_load(&larder).get_random(self.objects, self.reads);
-        column.add("GET, random", measured(&larder, |load| load.get_random(self.objects, self.reads)));
+        let read = |load: &Load, objects: u64| {
+            load.go_on(self.slice, |load, step| load.get_random(objects, STEP, step))
+        };
+        // Once before, so that the bodies are checked that larder checks at their first read.
+        read(&larder_load(&larder), self.objects);
+        column.add("GET, random", measured(&larder, |load| read(load, self.objects)));
         let few = FEW.min(self.objects);
-        column.add("GET, a thousand of them", measured(&larder, |load| load.get_random(few, self.reads)));
+        column.add("GET, a thousand of them", measured(&larder, |load| read(load, few)));
         column.add("memory after the GETs", table::mib(resident_bytes(larder.pid())));
-        let more = self.objects..self.objects + self.writes;
-        column.add("PUT of more", measured(&larder, |load| load.put(more.clone())));
-        self.wait_all(&larder, more.end);
+        let mut all = self.objects;
+        column.add("PUT of more", measured(&larder, |load| self.write(load, &mut all)));
+        self.wait_all(&larder, all);
 
-        let all = more.end;
         let index = harm::index_dir(&larder);
         let status = larder.terminate();
         assert!(status.success(), "it ended with {status}:\n{}", larder.log());
@@ -128,7 +134,7 @@ impl Run {
         // A lost index is built again behind the requests; until then objects may be missing, but never for good.
         self.wait_all(larder, objects);
         column.add(&format!("start after {what}: every object known"), table::seconds(started.elapsed()));
-        larder_load(larder).get_random(objects, self.reads / 10 + 1);
+        larder_load(larder).get_random(objects, STEP, 0);
         column.add(&format!("start after {what}: memory"), table::mib(resident_bytes(larder.pid())));
     }
 
@@ -140,26 +146,34 @@ impl Run {
         larder.restart_with(Options::default().flag("--capacity", &format!("{capacity}B")));
         let evicted = |larder: &Larder| larder.total("larder_evictions_total");
         let mut next = objects;
-        // Until it is full; a small one first has to be filled.
-        let most = objects + capacity / 4096 + self.writes;
+        // A small one first has to be filled.
+        let most = objects + capacity / BODY_BYTES;
         while evicted(larder) < 1.0 {
             assert!(next < most, "nothing was evicted with {capacity} bytes and {next} objects");
             larder_load(larder).put(next..next + 1000);
             next += 1000;
         }
         let (before, started) = (evicted(larder), Instant::now());
-        let rate = measured(larder, |load| load.put(next..next + self.writes));
+        let rate = measured(larder, |load| self.write(load, &mut next));
         let per_second = (evicted(larder) - before) / started.elapsed().as_secs_f64();
         column.add("PUT into a full cache", rate);
         column.add("evictions a second meanwhile", format!("{per_second:.0}"));
         assert!(evicted(larder) > before, "nothing was evicted");
-        let kept = next + self.writes - 1..next + self.writes;
-        larder_load(larder).get(kept);
+        larder_load(larder).get(next - 1..next);
         assert!(
             larder.disk_bytes() <= capacity,
             "{} bytes where {capacity} are the limit",
             larder.disk_bytes()
         );
+    }
+
+    /// Stores new objects for a slice, from number `next` on, which is moved behind them.
+    fn write(&self, load: &Load, next: &mut u64) -> load::Done {
+        let first = *next;
+        let done =
+            load.go_on(self.slice, |load, step| load.put(first + step * STEP..first + (step + 1) * STEP));
+        *next += done.requests;
+        done
     }
 
     fn wait_all(&self, larder: &Larder, objects: u64) {
@@ -176,7 +190,7 @@ fn larder_load(larder: &Larder) -> Load {
 }
 
 /// Requests a second under this load, and the server's processor time for each.
-fn measured(larder: &Larder, load: impl Fn(&Load) -> load::Done) -> String {
+fn measured(larder: &Larder, load: impl FnOnce(&Load) -> load::Done) -> String {
     let before = cpu_micros(larder.pid());
     let done = load(&larder_load(larder));
     let cpu = as_float(cpu_micros(larder.pid()) - before) / as_float(done.requests);
