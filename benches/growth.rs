@@ -110,10 +110,10 @@ impl Run {
         after(&mut column, &mut larder, "kill -9", &|_| {});
         after(&mut column, &mut larder, "losing the index", &|index| std::fs::remove_dir_all(index).unwrap());
         after(&mut column, &mut larder, "damage to the index", &|index| {
-            harm::each_file(index, &harm::flip_bytes)
+            harm::each_file(index, &harm::flip_bytes);
         });
         after(&mut column, &mut larder, "half of the index", &|index| {
-            harm::each_file(index, &harm::cut_in_half)
+            harm::each_file(index, &harm::cut_in_half);
         });
 
         self.evict(&mut column, &mut larder, all);
