@@ -20,7 +20,7 @@ need() { # need COMMAND PACKAGE...
 # Runs a command that installs packages; the services in them, as Prometheus' and Redis', are not started, now or at the
 # next boot.
 without_services() {
-    local policy=/usr/sbin/policy-rc.d made= status=0 package
+    local policy=/usr/sbin/policy-rc.d made= status=0 service
     if [ ! -e $policy ]; then
         made=yes
         printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
@@ -29,8 +29,9 @@ without_services() {
     "$@" || status=$?
     [ -z "$made" ] || as_root rm -f $policy
     if [ -d /run/systemd/system ]; then
-        for package in prometheus redis-server nginx; do
-            [[ " ${packages[*]} " != *" $package "* ]] || as_root systemctl disable --quiet "$package.service" || true
+        # Their packages' names begin with the service's.
+        for service in prometheus redis-server nginx; do
+            [[ " ${packages[*]}" != *" $service"* ]] || as_root systemctl disable --quiet "$service.service" || true
         done
     fi
     return $status

@@ -93,6 +93,11 @@ larder() {
     await "$1" curl -kfs "${url_of[$1]}/-/ready"
 }
 
+upload() { # upload SERVER: what standard input lists, each line a path and a file
+    awk -v url="${url_of[$1]}" '{ printf "url = \"%s%s\"\nupload-file = \"%s\"\n", url, $1, $2 }' >"$dir/uploads"
+    curl -sS -f -K "$dir/uploads" -o /dev/null || fail "$1 did not take the objects"
+}
+
 # Ticks of processor time that a server and its children used so far.
 cpu_ticks() { # cpu_ticks NAME
     local total=0 process stat main=${pid_of[$1]}
