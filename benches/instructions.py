@@ -102,10 +102,16 @@ class Server:
 
     def ask_valgrind(self, *question):
         command = ["vgdb", f"--pid={self.process.pid}", *question]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        if done.returncode:
-            raise Wrong(f"{' '.join(command)}: {done.stderr or done.stdout}")
-        return done.stdout
+        # A machine that stands still for a while looks as if nobody answered; every question may be asked again.
+        for _ in range(3):
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            except subprocess.TimeoutExpired:
+                continue
+            if done.returncode:
+                raise Wrong(f"{' '.join(command)}: {done.stderr or done.stdout}")
+            return done.stdout
+        raise Wrong(f"{' '.join(command)}: no answer three times")
 
     def stop(self):
         self.process.kill()
