@@ -80,16 +80,17 @@ await() {
 await_http() { await "$1" curl -s -o /dev/null "${url_of[$1]}/"; } # await_http NAME: until it answers, whatever it says
 
 # larder NAME [SETTINGS]: starts one in the directory NAME; SETTINGS are lines of its configuration. Everyone may read
-# and write, unless they say otherwise. One that was started before gets its port again.
+# and write, unless they say otherwise. One that was started before gets its port again. SCHEME=https for one with a
+# certificate.
 larder() {
     if [ -n "${url_of[$1]:-}" ]; then port=${url_of[$1]##*:}; else free_port; fi
-    url_of[$1]=http://127.0.0.1:$port
+    url_of[$1]=${SCHEME:-http}://127.0.0.1:$port
     if [ $# -gt 1 ] || [ ! -e "$dir/$1.toml" ]; then
         printf 'listen = "127.0.0.1:%s"\ndata_dir = "%s"\ncapacity = "%s"\n%s\n' \
             "$port" "$dir/$1" "${BENCH_CAPACITY:-30GiB}" "${2:-}" >"$dir/$1.toml"
     fi
     serve "$1" "$BENCH_LARDER" serve --config "$dir/$1.toml"
-    await "$1" curl -fs "${url_of[$1]}/-/ready"
+    await "$1" curl -kfs "${url_of[$1]}/-/ready"
 }
 
 upload() { # upload SERVER: what standard input lists, each line a path and a file

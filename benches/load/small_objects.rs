@@ -20,12 +20,26 @@ pub(crate) struct Load {
 }
 
 /// What was done.
+#[derive(Default)]
 pub(crate) struct Done {
     pub(crate) requests: u64,
     pub(crate) time: Duration,
 }
 
 impl Load {
+    /// Does `step` again and again for so long; it is told how often it was done before.
+    pub(crate) fn go_on(&self, time: Duration, step: impl Fn(&Self, u64) -> Done) -> Done {
+        let mut all = Done::default();
+        let mut steps = 0;
+        while all.time < time {
+            let done = step(self, steps);
+            all.requests += done.requests;
+            all.time += done.time;
+            steps += 1;
+        }
+        all
+    }
+
     /// Stores the objects of these numbers.
     pub(crate) fn put(&self, numbers: Range<u64>) -> Done {
         let requests = numbers.end - numbers.start;
@@ -36,12 +50,22 @@ impl Load {
         })
     }
 
-    /// Reads `requests` objects at random out of the first `objects`, and checks each.
-    pub(crate) fn get_random(&self, objects: u64, requests: u64) -> Done {
+    /// Reads `requests` objects at random out of the first `objects`, and checks each. The same seed reads the same ones.
+    pub(crate) fn get_random(&self, objects: u64, requests: u64, seed: u64) -> Done {
         self.on_every_connection(requests, |connection, lane| {
-            let mut random = Random::new(0x5eed + lane as u64);
+            let mut random = Random::new((seed << 16) + lane as u64);
             for _ in (0..requests).skip(lane).step_by(self.lanes()) {
                 connection.get(random.next() % objects);
+            }
+        })
+    }
+
+    /// Reads the objects of these numbers, and checks each.
+    pub(crate) fn get(&self, numbers: Range<u64>) -> Done {
+        let requests = numbers.end - numbers.start;
+        self.on_every_connection(requests, |connection, lane| {
+            for number in numbers.clone().skip(lane).step_by(self.lanes()) {
+                connection.get(number);
             }
         })
     }

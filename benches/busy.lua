@@ -1,0 +1,32 @@
+-- Load for benches/busy. Arguments: METHOD RUN COPIES BODIES_DIRECTORY SIZES; a body is a file named by its size.
+-- PUT writes each size in turn under a new name, GET reads the COPIES of each size that are there.
+
+dofile("benches/lib/wrk.lua")
+
+function init(args)
+    method, run = args[1], args[2]
+    local copies, bodies = tonumber(args[3]), args[4]
+    local line = " HTTP/1.1\r\nHost: " .. host() .. "\r\n"
+    parts, sent = {}, 0
+    local smallest = math.huge
+    for size in args[5]:gmatch("%d+") do
+        if method == "PUT" then
+            parts[#parts + 1] = line .. "Content-Length: " .. size .. "\r\n\r\n" .. read_body(bodies .. "/" .. size)
+        else
+            parts[#parts + 1] = size
+            smallest = math.min(smallest, tonumber(size))
+        end
+    end
+    if method == "GET" then
+        least = smallest
+        objects = #parts * copies
+        for i = 0, objects - 1 do parts[i] = "GET /get/" .. i .. line .. "\r\n" end
+    end
+end
+
+function request()
+    sent = sent + 1
+    -- Steps of 7 go through all of them, for 7 is no factor of how many there are; large ones do not come in a row.
+    if method == "PUT" then return "PUT /put/" .. run .. "/" .. sent .. parts[sent * 7 % #parts + 1] end
+    return parts[sent * 7 % objects]
+end
