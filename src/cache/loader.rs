@@ -131,14 +131,11 @@ fn remove_set_aside(state: &State) {
 
 fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Vec<Progress>, IndexError> {
     let index = state.index();
-    let mut recency: HashMap<u64, Recency> = HashMap::new();
-    // Rows that an earlier process wrote for groups of its own may still be there: the latest use counts.
-    index.load_recency(&mut |row| {
-        let known = recency.entry(row.sequence).or_insert(row);
-        if known.used_us < row.used_us {
-            *known = row;
-        }
-    })?;
+    // Rows that an earlier process wrote for groups of its own may still be there: the latest use comes last, and counts.
+    let mut uses: Vec<Recency> = Vec::new();
+    index.load_recency(&mut |row| uses.push(row))?;
+    uses.sort_unstable_by_key(|row| (row.sequence, row.used_us));
+    let mut uses = uses.into_iter().peekable();
     let mut progress = index.progress()?;
     // An index may be older than the segments, or of another directory: its word is taken for no other segment than
     // the very one it was written for.
@@ -149,13 +146,17 @@ fn load_index(state: &State, segments: &HashMap<u32, Arc<Segment>>) -> Result<Ve
         progress.iter().filter_map(|row| Some((row.segment, segments.get(&row.segment)?))).collect();
     index.load(&mut |entry| match trusted.get(&entry.location.segment) {
         Some(segment) => {
-            let used = recency.get(&entry.sequence);
+            let mut used = None;
+            // Both come in the order of sequence numbers.
+            while let Some(row) = uses.next_if(|row| row.sequence <= entry.sequence) {
+                used = Some(row).filter(|row| row.sequence == entry.sequence);
+            }
             let found = Found {
                 name: &entry.name,
                 sequence: entry.sequence,
                 location: entry.location,
                 created_ms: entry.created_ms,
-                used_us: used.map_or(0, |used| used.used_us),
+                used_us: used.map_or(0, |used: Recency| used.used_us),
                 hits: used.map_or(0, |used| used.hits),
             };
             take_in(state, segment, found);
