@@ -25,7 +25,8 @@ const BATCH: usize = 100;
 const BATCH_BYTES: usize = 32 << 10;
 /// Of a thread's time, one part in so many goes to the engine while requests are served.
 const SHARE: u32 = 4;
-/// Time that a shutdown gives the index.
+/// Time that a shutdown gives the index for what is new in it, and again for the order of use: five million objects that were all
+/// just read would take minutes, and a supervisor kills whoever does not end.
 const FINISH_TIME: Duration = Duration::from_secs(3);
 /// Groups of recency written in one pass.
 const RECENCY_GROUPS: usize = 256;
@@ -103,16 +104,18 @@ impl SharedIndexer {
 
     /// Writes when objects were last used.
     pub(super) fn save_recency(&self) {
-        self.indexer.lock().save_recency(RECENCY_GROUPS);
+        self.indexer.lock().save_recency(RECENCY_GROUPS, &|| true);
     }
 
-    /// As much as a shutdown has time for, and durable. The next start replays the rest.
+    /// As much as a shutdown has time for, and durable. The next start replays the rest; objects whose use there was no time
+    /// to write down count as used when that was last done.
     pub(super) fn finish(&self) {
         self.hurry.store(true, Ordering::Relaxed);
         let mut indexer = self.indexer.lock();
         let began = Instant::now();
         indexer.pass(&|| if began.elapsed() < FINISH_TIME { Pace::Fast } else { Pace::Stop });
-        indexer.save_recency(usize::MAX);
+        let began = Instant::now();
+        indexer.save_recency(usize::MAX, &|| began.elapsed() < FINISH_TIME);
         indexer.checkpoint();
     }
 
@@ -300,10 +303,10 @@ impl Indexer {
         Ok(true)
     }
 
-    fn save_recency(&mut self, at_most: usize) {
+    fn save_recency(&mut self, at_most: usize, may_go_on: &dyn Fn() -> bool) {
         let index = self.state.index();
         let mut resume = 0;
-        for _ in 0..at_most {
+        for _ in (0..at_most).take_while(|_| may_go_on()) {
             let Some((group, rows)) = self.state.table.next_changed_group(&mut resume) else { break };
             if let Err(error) = index.put_recency(group, &rows) {
                 return self.give_up(&error);
