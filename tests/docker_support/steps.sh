@@ -2,9 +2,6 @@
 # Owns what is expected. `url` is a larder outside of the containers, `token` its token, machines `one` and `two` share nothing else.
 # shellcheck shell=bash disable=SC2154,SC2034 # Variables of tests/docker.
 
-compiled_here() { awk '/^Cache misses  / { sum += $NF } END { print sum + 0 }' "$1"; }
-from_cache() { awk '/^Cache hits  / { sum += $NF } END { print sum + 0 }' "$1"; }
-
 logged() { # logged LOG COMMAND...: the log is shown when the build fails
     local log=$1
     shift
