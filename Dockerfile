@@ -62,7 +62,8 @@ RUN install -d -m 700 -o 65532 -g 65532 /image/var/lib/larder \
 
 # The C library, its resolver and the CAs of the public internet (for buckets and issuers of tokens), and neither a shell nor
 # packages. A static binary would need musl: another target than the one that larder is tested and measured on.
-FROM gcr.io/distroless/cc-debian12:nonroot
+# Its platform is said because buildah 1.28 would go on with that of the stages above.
+FROM --platform=$TARGETPLATFORM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build --chown=0:0 /image/usr/local/bin/larder /usr/local/bin/larder
 COPY --from=build --chown=65532:65532 /image/var/lib/larder /var/lib/larder
 # By number, so that Kubernetes sees that it is not root.
