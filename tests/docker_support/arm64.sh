@@ -25,6 +25,7 @@ with open(sys.argv[1], "rb") as program:
 sys.exit(machine != 183)  # EM_AARCH64
 PYTHON
     inside=$(free_port)
+    served+=("serve --listen 127.0.0.1:$inside")
     emulator=$(command -v qemu-aarch64-static)
     in_image arm larder LARDER_TOKEN="$token" -- serve --listen "127.0.0.1:$inside" >"$scratch/arm64-serves.log" 2>&1 &
     until_answers "http://127.0.0.1:$inside/-/ready" ||

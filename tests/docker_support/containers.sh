@@ -26,7 +26,8 @@ image_config() { # image_config MACHINE TAG EXPRESSION: of the image's configura
 
 entrypoint() { image_config "$1" "$2" 'c["Entrypoint"][0]'; }
 
-# Ends a container's program by what it was started with, which contains a port of its own.
+# Ends a container's program by what it was started with, which contains a port of its own. What is in `served` ends with the
+# script, too.
 end_container() {
     local tries=0
     pgrep -f -- "$1" | xargs -r kill 2>/dev/null || true
@@ -57,6 +58,7 @@ with_memory() { # with_memory BYTES COMMAND...: in a control group that has no m
 uses_shelf() { # uses_shelf MACHINE TAG: starts the examples' service and keeps a link in it
     local machine=$1 tag=$2 shelf
     shelf=$(free_port)
+    served+=("--test-$shelf")
     # The name of the variable is part of no command line; the program's own argument is what it is found by.
     in_image "$machine" "$tag" SHELF_LISTEN="127.0.0.1:$shelf" -- "--test-$shelf" >/dev/null 2>&1 &
     until_answers "http://127.0.0.1:$shelf/"

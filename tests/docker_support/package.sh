@@ -33,6 +33,7 @@ package() {
     in_container two "$container" 'larder check --config /etc/larder/larder.toml --data-dir /tmp/checked'
     # As the unit starts it, but for systemd.
     inside=$(free_port)
+    served+=("serve --config /etc/larder/larder.toml --listen 127.0.0.1:$inside")
     on two run --isolation chroot --network host --user 65532 "$container" -- \
         larder serve --config /etc/larder/larder.toml --listen "127.0.0.1:$inside" --data-dir /tmp/data >"$scratch/package.log" 2>&1 &
     until_answers "http://127.0.0.1:$inside/-/ready" || { cat "$scratch/package.log" >&2; fail "the packaged larder does not serve"; }

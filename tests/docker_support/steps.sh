@@ -55,6 +55,7 @@ image_serves() {
     fi
     grep -q 'without any token' "$scratch/open.log" ||
         { cat "$scratch/open.log" >&2; fail "the image did not start, and not for want of a token"; }
+    served+=("serve --listen 0.0.0.0:$inside")
     in_image one larder LARDER_TOKEN="$token" -- serve --listen "0.0.0.0:$inside" >"$scratch/image.log" 2>&1 &
     until_answers "http://127.0.0.1:$inside/-/ready" ||
         { cat "$scratch/image.log" >&2; fail "the image does not serve"; }
