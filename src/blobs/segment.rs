@@ -323,8 +323,9 @@ impl Pin {
         let mut slices = [IoSliceMut::new(buffer)];
         match rustix::io::preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
             Ok(read) => Ok(read),
-            // EOPNOTSUPP: a file system without RWF_NOWAIT; the caller's blocking read serves there.
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::OPNOTSUPP) => Ok(0),
+            // EOPNOTSUPP: a file system without RWF_NOWAIT; ENOSYS: an emulator or a sandbox without the call. The caller's
+            // blocking read serves there.
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(0),
             Err(error) => Err(error.into()),
         }
     }

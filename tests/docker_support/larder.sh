@@ -31,6 +31,10 @@ until_answers() { # until_answers URL: waits until somebody answers 200 there
     done
 }
 
-metric() { # metric URL NAME: the metric's value
-    curl -fsS "$1/metrics" | awk -v name="$2" '$1 == name { print $2 }'
+metric() { # metric URL NAME: the metric's value, of all labels together; 0 where none is counted yet
+    curl -fsS "$1/metrics" | awk -v name="$2" '{ split($1, part, "{") } part[1] == name { sum += $2 } END { print sum + 0 }'
 }
+
+# What with-cache said in a build's log, of all of its steps together.
+compiled_here() { awk '/^Cache misses  / { sum += $NF } END { print sum + 0 }' "$1"; }
+from_cache() { awk '/^Cache hits  / { sum += $NF } END { print sum + 0 }' "$1"; }

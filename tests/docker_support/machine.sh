@@ -11,7 +11,18 @@ say() { printf '%s: %s\n' "$(basename "$0")" "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 [ "$(id -u)" = 0 ] || fail "needs root, for debootstrap and for file systems of other users: sudo -E $0 $*"
-command -v buildah >/dev/null || fail "there is no buildah: apt-get install buildah debootstrap"
+
+install_packages() { # install_packages PACKAGE...: of Debian
+    say "installing $*"
+    DEBIAN_FRONTEND=noninteractive apt-get update -q >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >/dev/null
+}
+PATH=$PATH:/usr/sbin:/sbin
+missing=()
+for program in buildah debootstrap curl python3; do
+    command -v "$program" >/dev/null || missing+=("$program")
+done
+[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 
 # Layers on top of each other where the kernel can, else a full copy of each.
 storage_driver() {

@@ -9,6 +9,7 @@ gateway=198.18.7.1
 lan=192.0.2.7
 
 make_networks() {
+    command -v ip >/dev/null || install_packages iproute2
     remove_networks
     ip link add "$bridge" type bridge
     ip addr add "$gateway/24" dev "$bridge"
