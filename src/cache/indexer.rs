@@ -25,8 +25,8 @@ const BATCH: usize = 100;
 const BATCH_BYTES: usize = 32 << 10;
 /// Of a thread's time, one part in so many goes to the engine while requests are served.
 const SHARE: u32 = 4;
-/// Time that a shutdown gives the index for what is new in it, and again for the order of use: five million objects that were all
-/// just read would take minutes, and a supervisor kills whoever does not end.
+/// Time that a shutdown gives the index for what is new in it, and again for the order of use: of millions of objects there may
+/// be much to write, and a supervisor kills whoever does not end.
 const FINISH_TIME: Duration = Duration::from_secs(3);
 /// Groups of recency written in one pass.
 const RECENCY_GROUPS: usize = 256;
@@ -43,6 +43,8 @@ const GROWTH: u64 = 3;
 pub(super) struct SharedIndexer {
     indexer: Mutex<Indexer>,
     hurry: AtomicBool,
+    /// Set for good when the server stops.
+    stopping: AtomicBool,
 }
 
 /// How fast to go on after a batch.
@@ -92,14 +94,23 @@ pub(super) fn catch_up(indexer: &SharedIndexer) -> Arc<dyn Index> {
 impl SharedIndexer {
     pub(super) fn new(state: Arc<State>) -> Self {
         let indexer = Indexer { state, cursors: HashMap::new(), bytes_when_new: 0 };
-        Self { indexer: Mutex::new(indexer), hurry: AtomicBool::new(false) }
+        Self { indexer: Mutex::new(indexer), hurry: AtomicBool::new(false), stopping: AtomicBool::new(false) }
     }
 
     /// One round in the background: what is new, at a pace that leaves the processor to requests, then a checkpoint.
     pub(super) fn work(&self) {
         let mut indexer = self.indexer.lock();
-        indexer.pass(&|| if self.hurry.load(Ordering::Relaxed) { Pace::Fast } else { Pace::Slow });
+        indexer.pass(&|| match self.hurry.load(Ordering::Relaxed) {
+            _ if self.stopping.load(Ordering::Relaxed) => Pace::Stop,
+            true => Pace::Fast,
+            false => Pace::Slow,
+        });
         indexer.checkpoint();
+    }
+
+    /// Ends the round that is under way, however far behind the index is: who stops the server waits for its end.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     /// Writes when objects were last used.

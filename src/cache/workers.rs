@@ -96,6 +96,7 @@ impl Workers {
         if let Some(tier) = &self.state.tier {
             tier.halt();
         }
+        self.indexer.stop();
         for wake in [&self.state.sync.wake, &self.state.evict, &*self.index_wake, &*self.tidy_wake] {
             wake.stop();
         }
