@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::evict;
 use super::loader::{renew_index, replace_index};
+use super::signal::WakeUp;
 use super::state::{State, gauge};
 use crate::blobs::segment::Kind;
 use crate::blobs::{RecordHeader, Segment, blocks, footer, replay};
@@ -43,8 +44,6 @@ const GROWTH: u64 = 3;
 pub(super) struct SharedIndexer {
     indexer: Mutex<Indexer>,
     hurry: AtomicBool,
-    /// Set for good when the server stops.
-    stopping: AtomicBool,
 }
 
 /// How fast to go on after a batch.
@@ -94,23 +93,19 @@ pub(super) fn catch_up(indexer: &SharedIndexer) -> Arc<dyn Index> {
 impl SharedIndexer {
     pub(super) fn new(state: Arc<State>) -> Self {
         let indexer = Indexer { state, cursors: HashMap::new(), bytes_when_new: 0 };
-        Self { indexer: Mutex::new(indexer), hurry: AtomicBool::new(false), stopping: AtomicBool::new(false) }
+        Self { indexer: Mutex::new(indexer), hurry: AtomicBool::new(false) }
     }
 
-    /// One round in the background: what is new, at a pace that leaves the processor to requests, then a checkpoint.
-    pub(super) fn work(&self) {
+    /// One round in the background: what is new, at a pace that leaves the processor to requests, then a checkpoint. `wake` ends
+    /// it early, however far behind the index is: who stops the server waits for its end.
+    pub(super) fn work(&self, wake: &WakeUp) {
         let mut indexer = self.indexer.lock();
         indexer.pass(&|| match self.hurry.load(Ordering::Relaxed) {
-            _ if self.stopping.load(Ordering::Relaxed) => Pace::Stop,
+            _ if wake.is_stopped() => Pace::Stop,
             true => Pace::Fast,
             false => Pace::Slow,
         });
         indexer.checkpoint();
-    }
-
-    /// Ends the round that is under way, however far behind the index is: who stops the server waits for its end.
-    pub(super) fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
     }
 
     /// Writes when objects were last used.
@@ -121,7 +116,6 @@ impl SharedIndexer {
     /// As much as a shutdown has time for, and durable. The next start replays the rest; objects whose use there was no time
     /// to write down count as used when that was last done.
     pub(super) fn finish(&self) {
-        self.hurry.store(true, Ordering::Relaxed);
         let mut indexer = self.indexer.lock();
         let began = Instant::now();
         indexer.pass(&|| if began.elapsed() < FINISH_TIME { Pace::Fast } else { Pace::Stop });

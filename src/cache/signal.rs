@@ -36,6 +36,11 @@ impl WakeUp {
         self.changed.notify_all();
     }
 
+    /// True once the worker is to stop.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
     /// Sleeps until woken, or for `at_most`. False when the worker is to stop.
     pub(super) fn sleep(&self, at_most: Duration) -> bool {
         let mut state = self.state.lock();

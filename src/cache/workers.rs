@@ -96,7 +96,6 @@ impl Workers {
         if let Some(tier) = &self.state.tier {
             tier.halt();
         }
-        self.indexer.stop();
         for wake in [&self.state.sync.wake, &self.state.evict, &*self.index_wake, &*self.tidy_wake] {
             wake.stop();
         }
@@ -152,7 +151,7 @@ fn index_loop(state: &State, indexer: &SharedIndexer, wake: &WakeUp) {
             indexer.retry_disk();
             tried = Instant::now();
         }
-        indexer.work();
+        indexer.work(wake);
         if saved.elapsed() >= RECENCY_ROUND {
             indexer.save_recency();
             saved = Instant::now();
