@@ -1,4 +1,4 @@
--- Load for benches/features. Arguments: METHOD REQUESTS_FILE BODY_FILE; a line of REQUESTS_FILE is a path, and headers
+-- Load of prepared requests, for benches/s3 and benches/features. Arguments: METHOD REQUESTS_FILE BODY_FILE; a line of REQUESTS_FILE is a path, and headers
 -- behind it, with tabs between.
 
 dofile("benches/lib/wrk.lua")

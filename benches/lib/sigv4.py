@@ -1,7 +1,7 @@
 """Signs S3 requests with the standard library alone, so that nothing of larder's vouches for itself.
 
-As a program: sigv4.py METHOD PREFIX COUNT SIZE HOST prints a line for each key PREFIX0, PREFIX1, …: path, moment, and the
-Authorization header; bodies are unsigned, and a PUT's length is signed, as sccache does it. The key pair and the region are
+As a program: sigv4.py METHOD PREFIX COUNT SIZE HOST prints a line for each key PREFIX0, PREFIX1, …: path and headers, with
+tabs between, as requests.lua reads them; bodies are unsigned, and a PUT's length is signed, as sccache does it. The key pair and the region are
 in BENCH_KEY, BENCH_SECRET and BENCH_REGION. Signatures are good for fifteen minutes.
 """
 
@@ -36,7 +36,9 @@ def main():
     method, prefix, count, size, host = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
     for number in range(count):
         path = f"{prefix}{number}"
-        print(path, *sign(method, path, host, length=size if method == "PUT" else None))
+        moment, authorization = sign(method, path, host, length=size if method == "PUT" else None)
+        headers = [f"x-amz-content-sha256: {UNSIGNED}", f"x-amz-date: {moment}", f"Authorization: {authorization}"]
+        print(path, *headers, sep="\t")
 
 
 if __name__ == "__main__":
