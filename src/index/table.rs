@@ -1,4 +1,4 @@
-//! The table in memory: from an object's hash to its record, in exact LRU order. About 100 bytes an object.
+//! The table in memory: from an object's hash to its record, in exact LRU order. About 80 bytes an object.
 //!
 //! Owns recency, what each group of namespaces takes, what no eviction may take, and the rule which of two records of a name counts. Requests only ever touch this half of the
 //! index. Sharded, so that growing a shard never holds up the whole server; the order of use is exact across shards,
@@ -21,19 +21,22 @@ use crate::blobs::Location;
 use crate::key::ObjectName;
 use crate::object::Precondition;
 
-/// Identifies an object: a keyed 128-bit hash of its name. The key is new in every process, so that nobody can
-/// prepare two names that meet; the record's own header is compared besides.
+/// Identifies an object: 80 bits of a keyed hash of its name. The key is new in every process, so that nobody can
+/// prepare two names that meet; that any two of a thousand million do has a chance of one in two million. The record's own
+/// header is compared besides.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NameHash {
+    /// Places it in its shard.
     high: u64,
-    low: u64,
+    /// Chooses the shard.
+    low: u16,
 }
 
 impl NameHash {
     /// The hash as one number.
     #[must_use]
     pub fn number(self) -> u128 {
-        u128::from(self.high) << 64 | u128::from(self.low)
+        u128::from(self.high) << 16 | u128::from(self.low)
     }
 }
 
@@ -155,7 +158,8 @@ impl Table {
         hasher.write_u8(0);
         hasher.write(name.key.as_str().as_bytes());
         let hash = hasher.finish128();
-        NameHash { high: hash.h1, low: hash.h2 }
+        let [first, second, ..] = hash.h2.to_le_bytes();
+        NameHash { high: hash.h1, low: u16::from_le_bytes([first, second]) }
     }
 
     /// Number of objects.
@@ -338,8 +342,8 @@ impl Table {
     }
 
     fn with_shard<R>(&self, hash: NameHash, work: impl FnOnce(&mut Shard) -> R) -> R {
-        // The low bits place an object inside a shard, so a shard is chosen by others.
-        let at = usize::from(hash.high.to_le_bytes()[0]) % Self::SHARDS;
+        // By other bits than those that place an object inside its shard.
+        let at = usize::from(hash.low) % Self::SHARDS;
         let mut shard = self.shards[at].lock();
         let result = work(&mut shard);
         self.oldest[at].store(shard.oldest_us(), Ordering::Release);

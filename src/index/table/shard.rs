@@ -314,5 +314,5 @@ fn list_of(node: &Node) -> usize {
 
 /// The part of a hash that places it in its shard.
 fn short(hash: NameHash) -> u64 {
-    hash.low
+    hash.high
 }
