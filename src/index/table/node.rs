@@ -173,7 +173,12 @@ mod tests {
         Slot {
             hash: NameHash { high: u64::MAX - 1, low: u16::MAX - 2 },
             sequence: u64::MAX - 3,
-            location: Location { segment: u32::MAX - 4, block: u32::MAX - 5, header_len: u16::MAX - 6, body_len: (1 << 48) - 7 },
+            location: Location {
+                segment: u32::MAX - 4,
+                block: u32::MAX - 5,
+                header_len: u16::MAX - 6,
+                body_len: (1 << 48) - 7,
+            },
             space: Space { group: u16::MAX - 8, instance: u32::MAX - 9 },
             created_ms: (1 << 48) - 10,
             used_us: (1 << 56) - 11,
