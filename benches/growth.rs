@@ -20,6 +20,7 @@ mod process;
 mod table;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{Larder, Options, block_bytes};
@@ -80,6 +81,8 @@ impl Run {
         self.wait_all(&larder, self.objects);
         column.add("memory after it", table::mib(resident_bytes(larder.pid())));
         column.add("memory, most", table::mib(most_resident_bytes(larder.pid())));
+        column.add("until nothing is left to do behind the requests", settle(&larder));
+        column.add("memory then", table::mib(resident_bytes(larder.pid())));
         let beyond = larder.disk_bytes().saturating_sub(empty).saturating_sub(self.objects * BODY_BYTES);
         let index = block_bytes(&harm::index_dir(&larder));
         column.add("disk beyond the bodies, bytes an object", format!("{}", beyond / self.objects));
@@ -153,6 +156,7 @@ impl Run {
             larder_load(larder).put(next..next + 1000);
             next += 1000;
         }
+        settle(larder);
         let (before, started) = (evicted(larder), Instant::now());
         let rate = measured(larder, |load| self.write(load, &mut next));
         let per_second = (evicted(larder) - before) / started.elapsed().as_secs_f64();
@@ -183,6 +187,22 @@ impl Run {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Waits until nothing that was stored is worked on any more, so that what is measured next does not pay for it: a listing is
+/// answered once the index has everything, and then the file system writes what it holds back. Says how long that took.
+fn settle(larder: &Larder) -> String {
+    let started = Instant::now();
+    let url = format!("http://{}/default/there-is-nothing-below-this/", larder.address());
+    let listing = ["-sSf", "-o", "/dev/null", "-X", "PROPFIND", "-H", "Depth: 1", "--max-time", "1800", &url];
+    run(Command::new("curl").args(listing));
+    run(Command::new("sync").arg("-f").arg(larder.data_dir()));
+    table::seconds(started.elapsed())
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(status.success(), "{command:?}: {status}");
 }
 
 fn larder_load(larder: &Larder) -> Load {
