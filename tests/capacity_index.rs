@@ -7,6 +7,8 @@ mod opened;
 #[path = "support/sampler.rs"]
 mod sampler;
 
+use std::os::unix::fs::MetadataExt;
+
 use larder::cache::CacheError;
 use opened::{Opened, block_bytes, body, name};
 use rand::rngs::StdRng;
@@ -61,4 +63,42 @@ async fn an_index_keeps_to_the_capacity(capacity: u64, writes: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_index_of_the_smallest_cache_keeps_to_its_capacity() {
     an_index_keeps_to_the_capacity(16 * MIB, 5000).await;
+}
+
+/// With small objects an index takes more than the eighth of the capacity that is usually enough, also when it is new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_is_large_when_it_is_new_is_kept_and_lists_everything() {
+    const WRITES: usize = 16_000;
+    let key = |number: usize| format!("{number:0>300}");
+    let opened = Opened::new(48 * MIB, |_| {}).await;
+    let content = body(1, 500);
+    for number in 0..WRITES {
+        opened.put(&key(number), content.clone()).await.unwrap();
+    }
+    let list = async || {
+        let rows = opened.cache.list(&name("x").namespace, "", None, WRITES).await.unwrap();
+        rows.into_iter().map(|row| row.key.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    // The index takes room from the objects, so that some have to go while it is filled.
+    opened::until("a listing has every object that is there", async || {
+        let mut there = Vec::new();
+        for number in 0..WRITES {
+            if opened.has(&key(number)).await {
+                there.push(key(number));
+            }
+        }
+        list().await == there
+    })
+    .await;
+    let index = opened.dir().join("index/db");
+    let made = std::fs::metadata(&index).unwrap().ino();
+    assert!(block_bytes(&index) > 6 * MIB, "too small to be put to the test");
+    for _ in 0..3 {
+        list().await;
+    }
+    assert_eq!(
+        std::fs::metadata(&index).unwrap().ino(),
+        made,
+        "it was written anew, and nothing had changed"
+    );
 }

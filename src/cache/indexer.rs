@@ -39,6 +39,9 @@ const SMALL_PART: u64 = 8;
 /// An index is written anew when it takes this many times the bytes it took when it was new: its log is mostly of
 /// objects that are gone. Never more than half of the capacity.
 const GROWTH: u64 = 3;
+/// Between two times that an index is written anew of which the first did not get as far as to hold everything: with small
+/// objects of long names the next would not either, and do nothing but write.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(600);
 
 /// The indexer, to be shared by its thread and by listings.
 pub(super) struct SharedIndexer {
@@ -61,6 +64,8 @@ struct Indexer {
     cursors: HashMap<u32, Cursor>,
     /// Bytes of the index after its first full pass; 0 before.
     bytes_when_new: u64,
+    /// When it was last written anew for its size.
+    renewed: Option<Instant>,
 }
 
 /// How far a segment is taken in.
@@ -92,7 +97,7 @@ pub(super) fn catch_up(indexer: &SharedIndexer) -> Arc<dyn Index> {
 
 impl SharedIndexer {
     pub(super) fn new(state: Arc<State>) -> Self {
-        let indexer = Indexer { state, cursors: HashMap::new(), bytes_when_new: 0 };
+        let indexer = Indexer { state, cursors: HashMap::new(), bytes_when_new: 0, renewed: None };
         Self { indexer: Mutex::new(indexer), hurry: AtomicBool::new(false) }
     }
 
@@ -159,9 +164,13 @@ impl Indexer {
         drop(index);
         match pulled {
             Ok((_, bytes)) if bytes > self.most_bytes() => {
-                renew_index(&self.state, bytes);
-                self.cursors.clear();
-                self.bytes_when_new = 0;
+                let is_filled = self.bytes_when_new > 0;
+                if is_filled || self.renewed.is_none_or(|at| at.elapsed() >= RENEWAL_PAUSE) {
+                    renew_index(&self.state, bytes);
+                    self.cursors.clear();
+                    self.bytes_when_new = 0;
+                    self.renewed = Some(Instant::now());
+                }
                 false
             }
             Ok((complete, bytes)) => {
@@ -177,14 +186,19 @@ impl Indexer {
         }
     }
 
-    /// Bytes at which the index is written anew.
+    /// Bytes at which the index is written anew. While it is filled for the first time, nothing in it is of objects that are
+    /// gone, and it would not get smaller: then only the capacity's half counts.
     fn most_bytes(&self) -> u64 {
-        let capacity = self.state.options.capacity;
-        (capacity / SMALL_PART).max(GROWTH * self.bytes_when_new).min(capacity / 2)
+        let (capacity, new) = (self.state.options.capacity, self.bytes_when_new);
+        let most = capacity / 2;
+        if new == 0 { most } else { (capacity / SMALL_PART).max(GROWTH * new).min(most) }
     }
 
     /// False when there was no time or no room for all of it.
     fn pull(&mut self, index: &dyn Index, pace: &dyn Fn() -> Pace) -> Result<bool, IndexError> {
+        if index.disk_bytes()? > self.most_bytes() {
+            return Ok(false);
+        }
         let dead = std::mem::take(&mut *self.state.dead.lock());
         let removals: Vec<Change> = dead.iter().copied().map(Change::Remove).collect();
         if !self.apply_paced(index, &removals, pace)? {
