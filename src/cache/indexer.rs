@@ -171,6 +171,9 @@ impl Indexer {
                     self.bytes_when_new = 0;
                     self.renewed = Some(Instant::now());
                 }
+                // An index that is new has none of these; one that takes nothing more is left as after a crash, and they
+                // must not gather in memory until it is its turn again.
+                self.state.dead.lock().clear();
                 false
             }
             Ok((complete, bytes)) => {
