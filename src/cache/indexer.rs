@@ -66,6 +66,8 @@ struct Indexer {
     bytes_when_new: u64,
     /// When it was last written anew for its size.
     renewed: Option<Instant>,
+    /// It takes nothing more until it is written anew.
+    is_full: bool,
 }
 
 /// How far a segment is taken in.
@@ -97,7 +99,8 @@ pub(super) fn catch_up(indexer: &SharedIndexer) -> Arc<dyn Index> {
 
 impl SharedIndexer {
     pub(super) fn new(state: Arc<State>) -> Self {
-        let indexer = Indexer { state, cursors: HashMap::new(), bytes_when_new: 0, renewed: None };
+        let indexer =
+            Indexer { state, cursors: HashMap::new(), bytes_when_new: 0, renewed: None, is_full: false };
         Self { indexer: Mutex::new(indexer), hurry: AtomicBool::new(false) }
     }
 
@@ -164,8 +167,9 @@ impl Indexer {
         drop(index);
         match pulled {
             Ok((_, bytes)) if bytes > self.most_bytes() => {
-                let is_filled = self.bytes_when_new > 0;
-                if is_filled || self.renewed.is_none_or(|at| at.elapsed() >= RENEWAL_PAUSE) {
+                let was_filled = self.bytes_when_new > 0;
+                self.is_full = !was_filled && self.renewed.is_some_and(|at| at.elapsed() < RENEWAL_PAUSE);
+                if !self.is_full {
                     renew_index(&self.state, bytes);
                     self.cursors.clear();
                     self.bytes_when_new = 0;
@@ -177,6 +181,7 @@ impl Indexer {
                 false
             }
             Ok((complete, bytes)) => {
+                self.is_full = false;
                 if complete && self.bytes_when_new == 0 {
                     self.bytes_when_new = bytes;
                 }
@@ -199,7 +204,7 @@ impl Indexer {
 
     /// False when there was no time or no room for all of it.
     fn pull(&mut self, index: &dyn Index, pace: &dyn Fn() -> Pace) -> Result<bool, IndexError> {
-        if index.disk_bytes()? > self.most_bytes() {
+        if self.is_full {
             return Ok(false);
         }
         let dead = std::mem::take(&mut *self.state.dead.lock());
