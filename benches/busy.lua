@@ -3,6 +3,8 @@
 
 dofile("benches/lib/wrk.lua")
 
+function path_of_put(number) return string.format("/put/%s/%09d", run, number) end
+
 function init(args)
     method, run = args[1], args[2]
     local copies, bodies = tonumber(args[3]), args[4]
@@ -11,7 +13,8 @@ function init(args)
     local smallest = math.huge
     for size in args[5]:gmatch("%d+") do
         if method == "PUT" then
-            parts[#parts + 1] = line .. "Content-Length: " .. size .. "\r\n\r\n" .. read_body(bodies .. "/" .. size)
+            local rest = line .. "Content-Length: " .. size .. "\r\n\r\n" .. read_body(bodies .. "/" .. size)
+            parts[#parts + 1] = put_in_place(#path_of_put(0), rest)
         else
             parts[#parts + 1] = size
             smallest = math.min(smallest, tonumber(size))
@@ -27,6 +30,6 @@ end
 function request()
     sent = sent + 1
     -- Steps of 7 go through all of them, for 7 is no factor of how many there are; large ones do not come in a row.
-    if method == "PUT" then return "PUT /put/" .. run .. "/" .. sent .. parts[sent * 7 % #parts + 1] end
+    if method == "PUT" then return parts[sent * 7 % #parts + 1](path_of_put(sent)) end
     return parts[sent * 7 % objects]
 end

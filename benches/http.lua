@@ -9,6 +9,13 @@ dofile("benches/lib/wrk.lua")
 
 local propfind_body = '<?xml version="1.0" encoding="utf-8" ?><D:propfind xmlns:D="DAV:"><D:allprop/></D:propfind>'
 
+function path_of_put(number) return string.format("/put/%s/%s/%09d", size, run, number) end
+
+-- The parents are those that benches/http made: 16 of them, three levels down.
+local function parent_of(number) return string.format("/store/%x/%x/%x/", number % 4, math.floor(number / 4) % 4, 7) end
+
+function path_of_store(number) return parent_of(number) .. string.format("%08x%08x%048x", size, run, number) end
+
 function init(args)
     operation, size, objects, run = args[1], args[2], tonumber(args[3]), args[4]
     sent, state = 0, 12345
@@ -16,7 +23,9 @@ function init(args)
     end_of_get = line .. "\r\n"
     if operation == "PUT" or operation == "STORE" or operation == "MIX" then
         local body = read_body(args[5])
-        end_of_put = line .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
+        local rest = line .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
+        put_to = put_in_place(#path_of_put(0), rest)
+        store_to = put_in_place(#path_of_store(0), rest)
     end
     end_of_propfind = line .. "Content-Type: application/xml\r\nDepth: 0\r\nContent-Length: " .. #propfind_body
         .. "\r\n\r\n" .. propfind_body
@@ -34,18 +43,16 @@ local function stored()
     return gets[math.floor(state / 2147483648 * objects)]
 end
 
-local function put() return "PUT /put/" .. size .. "/" .. run .. "/" .. sent .. end_of_put end
+local function put() return put_to(path_of_put(sent)) end
 
 local requests = {
     GET = stored,
     PUT = put,
     MISS = function() return "GET /get/" .. size .. "/none-" .. sent .. end_of_get end,
-    -- The parents are those that benches/http made: 16 of them, three levels down.
     STORE = function()
         local number = math.floor((sent + 1) / 2)
-        local parent = string.format("/store/%x/%x/%x/", number % 4, math.floor(number / 4) % 4, 7)
-        if sent % 2 == 1 then return "PROPFIND " .. parent .. end_of_propfind end
-        return string.format("PUT %s%08x%08x%048x", parent, size, run, number) .. end_of_put
+        if sent % 2 == 1 then return "PROPFIND " .. parent_of(number) .. end_of_propfind end
+        return store_to(path_of_store(number))
     end,
     MIX = function() return sent % 5 == 0 and put() or stored() end,
 }
