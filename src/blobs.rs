@@ -4,9 +4,10 @@
 //! which thread makes it. Knows nothing of the index, of eviction, of capacity, of async or of HTTP.
 //!
 //! The parts, in the order of a record's life: [`record`] (its bytes), [`segment`] (the file it lies in),
-//! [`writer`] (appending), [`solo`] (large bodies in a file of their own), [`reclaim`] (freeing its blocks),
+//! `allocation` (its blocks), [`writer`] (appending), [`solo`] (large bodies in a file of their own), [`reclaim`] (freeing its blocks),
 //! [`replay`] (finding it again after a start).
 
+mod allocation;
 pub mod file_part;
 pub mod footer;
 pub mod head;

@@ -9,6 +9,7 @@ mod opened;
 #[path = "support/small_disk.rs"]
 mod small_disk;
 
+use larder::blobs::{RecordHeader, SegmentStore, StoreOptions};
 use larder::cache::{CacheError, PutOptions};
 use opened::{Opened, body, name, until};
 use rand::rngs::StdRng;
@@ -27,13 +28,13 @@ async fn on(disk: &SmallDisk, min_free_disk: u64) -> Opened {
     .await
 }
 
-/// Every object that is there is whole. Returns how many are.
-async fn count_whole(opened: &Opened, lengths: &[usize]) -> usize {
-    let mut there = 0;
+/// The numbers of the objects that are there, each of which is whole.
+async fn whole(opened: &Opened, lengths: &[usize]) -> Vec<usize> {
+    let mut there = Vec::new();
     for (at, length) in lengths.iter().enumerate() {
         if let Some(found) = opened.get(&format!("a/{at}")).await {
             assert!(found == body(at as u64, *length), "a/{at} has other bytes");
-            there += 1;
+            there.push(at);
         }
     }
     there
@@ -73,13 +74,21 @@ async fn a_full_disk_costs_the_oldest_objects_and_nothing_else() {
     assert!(evictions("disk_full") + evictions("min_free_disk") > 0, "the disk was never full");
     assert!(refused * 4 < lengths.len(), "{refused} of {} writes were refused", lengths.len());
     assert_eq!(opened.metrics.damaged.get(), 0);
-    assert!(count_whole(&opened, &lengths).await > 20);
-    // All of that survives a crash and a clean restart.
-    let before = count_whole(&opened, &lengths).await;
-    opened = opened.after_crash().await;
-    assert!(count_whole(&opened, &lengths).await + 1 >= before);
-    opened = opened.reopen(|_| {}).await;
-    assert!(count_whole(&opened, &lengths).await + 1 >= before);
+    let bytes_whole = whole(&opened, &lengths).await.iter().map(|at| lengths[*at] as u64).sum::<u64>();
+    assert!(bytes_whole > 32 * MIB, "{bytes_whole} bytes are there");
+    // All of that survives a crash and a clean restart, but for what makes way for the index.
+    let before = whole(&opened, &lengths).await.len();
+    for is_crash in [true, false] {
+        opened = if is_crash { opened.after_crash().await } else { opened.reopen(|_| {}).await };
+        let after = whole(&opened, &lengths).await.len();
+        let evicted = opened.metrics.evictions.with_label_values(&["min_free_disk"]).get();
+        assert!(evicted < 16, "{evicted} objects made way");
+        // One may have made way before the end.
+        assert!(
+            after + evicted as usize + 1 >= before,
+            "{before} objects before, {after} now, {evicted} evicted"
+        );
+    }
     assert_eq!(opened.metrics.damaged.get(), 0);
     opened.cache.close().await.unwrap();
 }
@@ -107,7 +116,7 @@ async fn a_disk_that_others_fill_refuses_writes_serves_reads_and_recovers() {
                 Err(CacheError::NoSpace { .. }) => {}
                 Err(error) => panic!("b/{at}: {error}"),
             }
-            count_whole(&opened, &lengths).await;
+            whole(&opened, &lengths).await;
         }
         disk.fill();
     }
@@ -127,6 +136,40 @@ async fn a_disk_that_others_fill_refuses_writes_serves_reads_and_recovers() {
         assert_eq!(opened.get(&format!("d/{at}")).await.unwrap(), body(at, 100_000));
     }
     opened.cache.close().await.unwrap();
+}
+
+#[test]
+fn a_record_that_finds_no_room_keeps_none_of_it() {
+    let disk = SmallDisk::mount(32 * MIB);
+    let options = StoreOptions { segment_size: 16 * MIB, writers: 1, punch_holes: true };
+    let store = SegmentStore::open(&disk.path().join("segments"), options).unwrap();
+    let append = |sequence, length: usize| {
+        let header = RecordHeader {
+            sequence,
+            name: name(&sequence.to_string()),
+            body_len: length as u64,
+            created_ms: 1,
+            cost_ms: 0,
+            body_checksum: 0,
+        };
+        store.append(&header, &[body(sequence, length)], |location| location)
+    };
+    // The file ends within a block.
+    append(1, 100).unwrap();
+    store.sync().unwrap();
+    disk.grow_file("other", disk.free() - 3 * MIB);
+    store.sync().unwrap();
+    // A block for what the file system notes of the file may come.
+    let (least_free, most_allocated) = (disk.free() - (64 << 10), store.allocated() + (64 << 10));
+    assert!(least_free > MIB, "{least_free} bytes are free");
+    for sequence in 2..5 {
+        let error = append(sequence, 8 << 20).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        store.sync().unwrap();
+        let (free, allocated) = (disk.free(), store.allocated());
+        assert!(free >= least_free && allocated <= most_allocated, "{free} bytes free, {allocated} taken");
+    }
+    append(5, 1 << 20).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

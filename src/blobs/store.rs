@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
+use super::allocation::Allocation;
 use super::reclaim::{self, Reclaimer};
 use super::record::{Location, RecordHeader};
 use super::segment::{Kind, Pin, Segment, parse_file_name};
@@ -40,6 +41,7 @@ pub struct SegmentStore {
 struct Shared {
     dir: PathBuf,
     options: StoreOptions,
+    allocation: Allocation,
     segments: RwLock<HashMap<u32, Arc<Segment>>>,
     next_id: AtomicU32,
     writers: Vec<Mutex<Option<Active>>>,
@@ -74,6 +76,7 @@ impl SegmentStore {
         let shared = Shared {
             dir: dir.to_owned(),
             options,
+            allocation: Allocation::of(dir)?,
             segments: RwLock::new(segments),
             next_id: AtomicU32::new(last_id + 1),
             writers: (0..options.writers.max(1)).map(|_| Mutex::new(None)).collect(),
@@ -173,7 +176,7 @@ impl SegmentStore {
     /// Those of creating the file.
     pub fn create_solo(&self, name: ObjectName) -> io::Result<SoloWriter> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        SoloWriter::create(self.clone(), id, name)
+        SoloWriter::create(self.clone(), id, name, self.shared.allocation)
     }
 
     /// Takes a finished solo file into the map.
@@ -384,7 +387,7 @@ impl SegmentStore {
         let segment = Arc::new(segment);
         self.shared.segments.write().insert(id, Arc::clone(&segment));
         self.shared.dir_changed.store(true, Ordering::Release);
-        let active = Active::new(segment, salt);
+        let active = Active::new(segment, salt, self.shared.allocation);
         self.shared.footer_debt.fetch_add(active.footer_bytes(), Ordering::AcqRel);
         Ok(active)
     }

@@ -1,0 +1,48 @@
+//! Blocks for a record, asked for before its bytes are written.
+//!
+//! Owns where that is worth it and for how much. ext4 otherwise reserves each block by itself while it is written, which
+//! is a third of what a write of 260 KB or more costs. Knows nothing of records.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, FsWord};
+use rustix::io::Errno;
+
+/// ext4, and its predecessors, whose files have no extents and which refuse to be asked (`linux/magic.h`).
+const EXT4_MAGIC: FsWord = 0xEF53;
+/// Fewest bytes that blocks are asked for: 64 KB cost the same with and without, 20 KB a quarter more.
+const LEAST_BYTES: u64 = 128 << 10;
+
+/// When the blocks of a write are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Allocation {
+    /// All of them before the first byte.
+    Ahead,
+    /// Each as it is written. XFS and btrfs are no faster or slower when they are asked before.
+    AsWritten,
+}
+
+impl Allocation {
+    /// What suits the file system of `dir`.
+    pub(super) fn of(dir: &Path) -> io::Result<Self> {
+        let is_ext4 = rustix::fs::statfs(dir)?.f_type == EXT4_MAGIC;
+        Ok(if is_ext4 { Self::Ahead } else { Self::AsWritten })
+    }
+
+    /// Takes blocks for `length` bytes of `file` from `offset` on. The file's length stays: what a process that dies leaves
+    /// behind its end goes with the next cut.
+    ///
+    /// # Errors
+    /// `StorageFull`. Whatever else keeps the file system from it, the write will tell.
+    pub(super) fn take(self, file: &File, offset: u64, length: u64) -> io::Result<()> {
+        if self == Self::AsWritten || length < LEAST_BYTES {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, length) {
+            Err(full @ (Errno::NOSPC | Errno::DQUOT)) => Err(full.into()),
+            _ => Ok(()),
+        }
+    }
+}
