@@ -364,10 +364,10 @@ async fn body_is_whole(
     Ok(found == Some(checksum))
 }
 
-/// True when the page cache seems to have these bytes: it is asked for one byte in every read-ahead window.
+/// True when the page cache seems to have these bytes: it is asked for one byte in every read-ahead window, from the last one back. Of
+/// a body's beginning the header, which was read just now, has told.
 fn is_cached(pin: &Pin, offset: u64, length: usize) -> io::Result<bool> {
-    let last = std::iter::once(length - 1);
-    for at in (0..length).step_by(READ_AHEAD_BYTES).chain(last) {
+    for at in (0..length).rev().step_by(READ_AHEAD_BYTES) {
         if pin.read_cached(&mut [0], offset + at as u64)? == 0 {
             return Ok(false);
         }
