@@ -108,8 +108,10 @@ async fn the_metrics_text_parses_and_holds_what_is_documented() {
 #[tokio::test]
 async fn own_pages_answer() {
     let server = Running::start(|_| ()).await;
-    assert_eq!(server.ask("GET", "/-/healthy").await.status, 200);
-    assert_eq!(server.ask("GET", "/-/ready").await.status, 200);
+    for (path, status) in [("/-/healthy", 200), ("/-/ready", 200), ("/metrics", 200), ("/-/nothing", 404)] {
+        let answer = server.ask("GET", path).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (status, Some("no-store")), "{path}");
+    }
     let unknown = server.ask("GET", "/-/nothing").await;
     assert_eq!(unknown.status, 404);
     assert!(unknown.body.contains("/-/healthy"), "{}", unknown.body);

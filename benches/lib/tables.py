@@ -36,6 +36,14 @@ class Results:
         values = self.column(row, contender, column)
         return f"{number(statistics.median(values))} ({number(min(values))}–{number(max(values))})"
 
+    def paired(self, row, one, other, column):
+        """The median of the ratios within a round, and the middle half of them: what drifts from round to round is in neither."""
+        each = [a / b for a, b in zip(self.column(row, one, column), self.column(row, other, column)) if b]
+        if len(each) < 2:
+            return (each[0] if each else float("nan"),) * 3
+        least, middle, most = statistics.quantiles(each, n=4, method="inclusive")
+        return middle, least, most
+
     def ratio(self, row, one, other, column):
         """The ratio of the medians, and the least and the most of the ratios within a round."""
         each = [a / b for a, b in zip(self.column(row, one, column), self.column(row, other, column)) if b]

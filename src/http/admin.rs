@@ -6,10 +6,11 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Response, Uri, header};
+use axum::http::{HeaderValue, Response, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus::TextEncoder;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::analytics::Analytics;
 use crate::cache::{BucketStatus, Cache};
@@ -28,13 +29,14 @@ pub(super) fn owns(path: &str) -> bool {
     path == "/metrics" || path == "/-" || path.starts_with("/-/")
 }
 
-/// The pages as a router of their own.
+/// The pages as a router of their own. They say how things are now: no proxy may keep one.
 pub(super) fn router(cache: Cache, analytics: Analytics, metrics: Metrics) -> Router {
     Router::new()
         .route("/-/healthy", get(async || "ok\n"))
         .route("/-/ready", get(ready))
         .route("/metrics", get(render))
         .fallback(unknown)
+        .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
         .with_state(Pages { cache, analytics, metrics })
 }
 
