@@ -1,7 +1,7 @@
 """The tables of benches/http, from its results. Rows are "OPERATION SIZE CONNECTIONS".
 
-Beside which nginx: for rate and times the one with more requests/s; for processor time the one that used less. So each
-ratio is to the best that nginx did.
+Which larder beside which nginx, where there are some with other numbers of threads or workers: for rate and times the one with more
+requests/s; for processor time the one that used less. So each ratio is of the best that either did.
 """
 
 import sys
@@ -9,6 +9,7 @@ import sys
 from tables import CPU, P50, P99, RATE, Goals, Results, number, size_name, table
 
 NAMES = {"GET": "GET hit", "MISS": "GET miss", "PUT": "PUT", "STORE": "PROPFIND + PUT", "MIX": "4 GET, 1 PUT"}
+LARDER = ["larder", "larder-1"]
 NGINX = ["nginx-1", "nginx-2"]
 
 
@@ -21,35 +22,42 @@ def name(row):
 def main():
     results = Results(sys.argv[1])
 
-    def faster(row):
-        return max(NGINX, key=lambda peer: results.median(row, peer, RATE))
+    def there(row, names):
+        return [contender for contender in names if results.has(row, contender)]
 
-    def frugal(row):
-        return min(NGINX, key=lambda peer: results.median(row, peer, CPU))
+    def faster(row, names):
+        return max(there(row, names), key=lambda contender: results.median(row, contender, RATE))
 
-    def beside(row, contender="larder"):
-        return results.ratio(row, contender, faster(row), RATE)[0]
+    def frugal(row, names):
+        return min(there(row, names), key=lambda contender: results.median(row, contender, CPU))
+
+    def beside(row, contender=None):
+        return results.ratio(row, contender or faster(row, LARDER), faster(row, NGINX), RATE)
+
+    def frugality(row):
+        return results.ratio(row, frugal(row, LARDER), frugal(row, NGINX), CPU)[0]
 
     lines, times = [], []
     for row in results.rows:
-        nginx = faster(row)
-        rate, least, most = results.ratio(row, "larder", nginx, RATE)
-        cpu = results.ratio(row, "larder", frugal(row), CPU)[0]
+        larder, nginx = faster(row, LARDER), faster(row, NGINX)
+        rate, least, most = beside(row)
+        threads = ", 1" if larder == "larder-1" else ""
         dufs = number(results.median(row, "dufs", RATE)) if results.has(row, "dufs") else "–"
         lines.append([
             name(row),
-            results.ranged(row, "larder", RATE),
+            f"{results.ranged(row, larder, RATE)}{threads}",
             f"{results.ranged(row, nginx, RATE)}, {nginx[-1]}",
             dufs,
             f"**{rate:.2f}** ({least:.2f}–{most:.2f})",
-            number(results.median(row, "larder", CPU)),
-            number(results.median(row, frugal(row), CPU)),
-            f"**{cpu:.2f}**",
+            number(results.median(row, frugal(row, LARDER), CPU)),
+            number(results.median(row, frugal(row, NGINX), CPU)),
+            f"**{frugality(row):.2f}**",
         ])
-        both = [number(results.median(row, who, column) / 1000) for column in (P50, P99) for who in ("larder", nginx)]
+        both = [number(results.median(row, who, column) / 1000) for column in (P50, P99) for who in (larder, nginx)]
         times.append([name(row), *both])
-    print("\nRates are operations/s (range over the rounds); behind nginx stands its number of workers, and a row's name ends")
-    print("with the number of connections. Ratios are larder to the better nginx, of each figure (range: of ratios within a round).")
+    print("\nRates are operations/s (range over the rounds); behind nginx stands its number of workers, behind larder a 1 where it did better with")
+    print("one thread (reads only) than with one for each core; a row's name ends with the number of connections. Ratios are the better larder to the")
+    print("better nginx, of each figure (range: of ratios within a round).")
     head = ["", "larder/s", "nginx/s", "dufs/s", "ratio", "CPU, larder", "CPU, nginx", "ratio"]
     table(head, lines)
     print("\nTime to answer a request, in ms.")
@@ -60,7 +68,7 @@ def main():
         print('\nPUT with `durability = "commit"`, beside nginx, which syncs nothing.')
         table(["", "larder/s, commit", "larder/s", "beside nginx", "CPU, commit"], [
             [name(row), results.ranged(row, "larder-commit", RATE), number(results.median(row, "larder", RATE)),
-             f"**{beside(row, 'larder-commit'):.2f}**", number(results.median(row, "larder-commit", CPU))]
+             f"**{beside(row, 'larder-commit')[0]:.2f}**", number(results.median(row, "larder-commit", CPU))]
             for row in committed
         ])
 
@@ -77,12 +85,12 @@ def main():
         ("PUT", 260 * kb, 260 * kb, 1.5, "PUT, 260 KB: ≥ 1.5 × nginx"),
         ("PUT", mb, 3 * mb, 1.1, "PUT, 1–3 MB: ≥ 1.1 × nginx"),
     ]:
-        goals.at_least(text, bound, [(name(row), beside(row)) for row in rows(operation, least, most)])
+        goals.at_least(text, bound, [(name(row), beside(row)[0]) for row in rows(operation, least, most)])
     goals.at_most("GET hit, CPU a request: ≤ 0.75 × nginx", 0.75, [
-        (name(row), results.ratio(row, "larder", frugal(row), CPU)[0]) for row in rows("GET", 0, 10 * mb)
+        (name(row), frugality(row)) for row in rows("GET", 0, 10 * mb)
     ])
     goals.at_least("PUT with commit: ≥ 1.0 × nginx without any sync", 1.0,
-                   [(name(row), beside(row, "larder-commit")) for row in committed])
+                   [(name(row), beside(row, "larder-commit")[0]) for row in committed])
     goals.print()
 
 

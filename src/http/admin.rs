@@ -36,7 +36,10 @@ pub(super) fn router(cache: Cache, analytics: Analytics, metrics: Metrics) -> Ro
         .route("/-/ready", get(ready))
         .route("/metrics", get(render))
         .fallback(unknown)
-        .layer(SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
         .with_state(Pages { cache, analytics, metrics })
 }
 
