@@ -173,6 +173,30 @@ fn a_record_that_finds_no_room_keeps_none_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_that_a_killed_process_had_asked_for_are_free_after_the_start() {
+    let disk = SmallDisk::mount(64 * MIB);
+    let mut opened = on(&disk, 0).await;
+    let lengths = vec![1000; 8];
+    for (at, length) in lengths.iter().enumerate() {
+        opened.put(&format!("a/{at}"), body(at as u64, *length)).await.unwrap();
+    }
+    // As it is left by a kill between asking for a record's blocks and writing to them.
+    let mut asked_for = 0;
+    for entry in std::fs::read_dir(disk.path().join("data/segments")).unwrap() {
+        let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
+        let end = file.metadata().unwrap().len().next_multiple_of(4096);
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, end, 8 * MIB).unwrap();
+        asked_for += 8 * MIB;
+    }
+    assert!(asked_for > 0, "there is no segment");
+    let before = disk.free();
+    opened = opened.after_crash().await;
+    until("they are free", async || disk.free() + MIB >= before + asked_for).await;
+    assert_eq!(whole(&opened, &lengths).await.len(), lengths.len());
+    opened.cache.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_index_that_finds_no_room_stops_nothing() {
     let disk = SmallDisk::mount(48 * MIB);
     let opened = on(&disk, 0).await;
