@@ -77,17 +77,14 @@ async fn a_full_disk_costs_the_oldest_objects_and_nothing_else() {
     let bytes_whole = whole(&opened, &lengths).await.iter().map(|at| lengths[*at] as u64).sum::<u64>();
     assert!(bytes_whole > 32 * MIB, "{bytes_whole} bytes are there");
     // All of that survives a crash and a clean restart, but for what makes way for the index.
-    let before = whole(&opened, &lengths).await.len();
+    let before = whole(&opened, &lengths).await.len() as u64;
     for is_crash in [true, false] {
         opened = if is_crash { opened.after_crash().await } else { opened.reopen(|_| {}).await };
-        let after = whole(&opened, &lengths).await.len();
+        let after = whole(&opened, &lengths).await.len() as u64;
         let evicted = opened.metrics.evictions.with_label_values(&["min_free_disk"]).get();
         assert!(evicted < 16, "{evicted} objects made way");
         // One may have made way before the end.
-        assert!(
-            after + evicted as usize + 1 >= before,
-            "{before} objects before, {after} now, {evicted} evicted"
-        );
+        assert!(after + evicted + 1 >= before, "{before} objects before, {after} now, {evicted} evicted");
     }
     assert_eq!(opened.metrics.damaged.get(), 0);
     opened.cache.close().await.unwrap();
