@@ -3,7 +3,7 @@
 
 dofile("benches/lib/wrk.lua")
 
-function path_of_put(number) return string.format("/put/%s/%09d", run, number) end
+local function path_of_put(number) return string.format("/put/%s/%09d", run, number) end
 
 function init(args)
     method, run = args[1], args[2]

@@ -9,12 +9,12 @@ dofile("benches/lib/wrk.lua")
 
 local propfind_body = '<?xml version="1.0" encoding="utf-8" ?><D:propfind xmlns:D="DAV:"><D:allprop/></D:propfind>'
 
-function path_of_put(number) return string.format("/put/%s/%s/%09d", size, run, number) end
+local function path_of_put(number) return string.format("/put/%s/%s/%09d", size, run, number) end
 
 -- The parents are those that benches/http made: 16 of them, three levels down.
 local function parent_of(number) return string.format("/store/%x/%x/%x/", number % 4, math.floor(number / 4) % 4, 7) end
 
-function path_of_store(number) return parent_of(number) .. string.format("%08x%08x%048x", size, run, number) end
+local function path_of_store(number) return parent_of(number) .. string.format("%08x%08x%048x", size, run, number) end
 
 function init(args)
     operation, size, objects, run = args[1], args[2], tonumber(args[3]), args[4]

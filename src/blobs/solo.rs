@@ -13,11 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use twox_hash::XxHash3_128;
 
-use super::allocation::Allocation;
 use super::record::{Location, RecordHeader, header_len};
 use super::segment::{Kind, file_path, solo_salt};
 use super::store::SegmentStore;
-use super::writer::write_slices;
+use super::writer::{total_len, write_slices};
 use crate::key::ObjectName;
 
 /// Writes one large body. Dropped before [`SoloWriter::finish`], it leaves nothing.
@@ -26,7 +25,6 @@ pub struct SoloWriter {
     id: u32,
     name: ObjectName,
     path: PathBuf,
-    allocation: Allocation,
     view: SoloView,
     hasher: XxHash3_128,
     finished: bool,
@@ -57,12 +55,7 @@ impl SoloView {
 }
 
 impl SoloWriter {
-    pub(super) fn create(
-        store: SegmentStore,
-        id: u32,
-        name: ObjectName,
-        allocation: Allocation,
-    ) -> io::Result<Self> {
+    pub(super) fn create(store: SegmentStore, id: u32, name: ObjectName) -> io::Result<Self> {
         let path = file_path(store.dir(), id, Kind::Solo);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         let view = SoloView {
@@ -70,7 +63,7 @@ impl SoloWriter {
             body_offset: u64::from(header_len(&name)),
             written: Arc::default(),
         };
-        Ok(Self { store, id, name, path, allocation, view, hasher: XxHash3_128::new(), finished: false })
+        Ok(Self { store, id, name, path, view, hasher: XxHash3_128::new(), finished: false })
     }
 
     /// Bytes of the body so far.
@@ -97,12 +90,10 @@ impl SoloWriter {
     /// Those of the disk.
     pub fn write(&mut self, chunks: &[Bytes]) -> io::Result<()> {
         let offset = self.view.body_offset + self.written();
-        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
-        self.allocation.take(&self.view.file, offset, length)?;
-        write_slices(&self.view.file, offset, &[], chunks)?;
+        write_slices(&self.view.file, self.store.allocation(), offset, &[], chunks)?;
         // After the write: one that failed is tried again with the same chunks.
         chunks.iter().for_each(|chunk| self.hasher.write(chunk));
-        self.view.written.fetch_add(length, Ordering::AcqRel);
+        self.view.written.fetch_add(total_len(chunks), Ordering::AcqRel);
         Ok(())
     }
 

@@ -176,7 +176,12 @@ impl SegmentStore {
     /// Those of creating the file.
     pub fn create_solo(&self, name: ObjectName) -> io::Result<SoloWriter> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        SoloWriter::create(self.clone(), id, name, self.shared.allocation)
+        SoloWriter::create(self.clone(), id, name)
+    }
+
+    /// When the blocks of a write are taken.
+    pub(super) fn allocation(&self) -> Allocation {
+        self.shared.allocation
     }
 
     /// Takes a finished solo file into the map.

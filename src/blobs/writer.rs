@@ -50,8 +50,7 @@ impl Active {
         let entry_start = self.entries.len();
         header.encode(self.salt, self.tail_block, &mut self.entries);
         let written = self.segment.with_file(|file| {
-            self.allocation.take(file, location.offset(), location.record_len())?;
-            write_slices(file, location.offset(), &self.entries[entry_start..], body)
+            write_slices(file, self.allocation, location.offset(), &self.entries[entry_start..], body)
         });
         if let Err(error) = written {
             self.entries.truncate(entry_start);
@@ -96,8 +95,15 @@ impl Active {
     }
 }
 
-/// Writes `first` and then `rest` at `offset`, in calls of at most [`SLICE_BYTES`].
-pub(super) fn write_slices(file: &File, mut offset: u64, first: &[u8], rest: &[Bytes]) -> io::Result<()> {
+/// Writes `first` and then `rest` at `offset`, in calls of at most [`SLICE_BYTES`], once their blocks are taken.
+pub(super) fn write_slices(
+    file: &File,
+    allocation: Allocation,
+    mut offset: u64,
+    first: &[u8],
+    rest: &[Bytes],
+) -> io::Result<()> {
+    allocation.take(file, offset, first.len() as u64 + total_len(rest))?;
     let mut call: Vec<&[u8]> = Vec::with_capacity(rest.len() + 1);
     let mut in_call = 0;
     for mut part in std::iter::once(first).chain(rest.iter().map(|chunk| &chunk[..])) {
@@ -115,6 +121,11 @@ pub(super) fn write_slices(file: &File, mut offset: u64, first: &[u8], rest: &[B
         }
     }
     if call.is_empty() { Ok(()) } else { write_all(file, offset, &call) }
+}
+
+/// Bytes in all of `chunks`.
+pub(super) fn total_len(chunks: &[Bytes]) -> u64 {
+    chunks.iter().map(|chunk| chunk.len() as u64).sum()
 }
 
 fn write_all(file: &File, mut offset: u64, parts: &[&[u8]]) -> io::Result<()> {
