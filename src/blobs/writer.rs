@@ -37,8 +37,8 @@ impl Active {
 
     /// True when a record of `record_len` bytes still belongs into this segment.
     pub(super) fn has_room(&self, record_len: u64, segment_size: u64) -> bool {
-        let tail = u64::from(self.tail_block) * BLOCK;
-        self.entries.len() < MAX_ENTRIES_BYTES && (self.tail_block == 1 || tail + record_len <= segment_size)
+        let start = u64::from(self.allocation.first_block(self.tail_block, record_len)) * BLOCK;
+        self.entries.len() < MAX_ENTRIES_BYTES && (self.tail_block == 1 || start + record_len <= segment_size)
     }
 
     /// Writes one record behind the tail. Its blocks are counted, and on success it is live.
@@ -46,9 +46,11 @@ impl Active {
     /// # Errors
     /// Those of the disk; nothing was appended then.
     pub(super) fn append(&mut self, header: &RecordHeader, body: &[Bytes]) -> io::Result<Location> {
-        let location = header.location(self.segment.id(), self.tail_block);
+        let record_len = u64::from(header.encoded_len()) + header.body_len;
+        let first_block = self.allocation.first_block(self.tail_block, record_len);
+        let location = header.location(self.segment.id(), first_block);
         let entry_start = self.entries.len();
-        header.encode(self.salt, self.tail_block, &mut self.entries);
+        header.encode(self.salt, first_block, &mut self.entries);
         let written = self.segment.with_file(|file| {
             write_slices(file, self.allocation, location.offset(), &self.entries[entry_start..], body)
         });
@@ -63,7 +65,7 @@ impl Active {
         let Ok(record_blocks) = u32::try_from(blocks(location.record_len())) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "record too long for a shared segment"));
         };
-        self.tail_block += record_blocks;
+        self.tail_block = first_block + record_blocks;
         self.segment.add_allocated(location.disk_len());
         self.segment.add_live(&location);
         Ok(location)
@@ -95,7 +97,8 @@ impl Active {
     }
 }
 
-/// Writes `first` and then `rest` at `offset`, in calls of at most [`SLICE_BYTES`], once their blocks are taken.
+/// Writes `first` and then `rest` at `offset`, in calls of at most [`SLICE_BYTES`], once their blocks are taken. Where it takes
+/// several calls they end at multiples of that in the file, as the kernel's pieces of memory do.
 pub(super) fn write_slices(
     file: &File,
     allocation: Allocation,
@@ -103,20 +106,26 @@ pub(super) fn write_slices(
     first: &[u8],
     rest: &[Bytes],
 ) -> io::Result<()> {
-    allocation.take(file, offset, first.len() as u64 + total_len(rest))?;
+    let total = first.len() as u64 + total_len(rest);
+    allocation.take(file, offset, total)?;
+    let mut room = SLICE_BYTES;
+    if total > room as u64 {
+        // A remainder of a small number fits.
+        room -= usize::try_from(offset % SLICE_BYTES as u64).unwrap_or(0);
+    }
     let mut call: Vec<&[u8]> = Vec::with_capacity(rest.len() + 1);
     let mut in_call = 0;
     for mut part in std::iter::once(first).chain(rest.iter().map(|chunk| &chunk[..])) {
         while !part.is_empty() {
-            let (now, later) = part.split_at(part.len().min(SLICE_BYTES - in_call));
+            let (now, later) = part.split_at(part.len().min(room - in_call));
             call.push(now);
             in_call += now.len();
             part = later;
-            if in_call == SLICE_BYTES {
+            if in_call == room {
                 write_all(file, offset, &call)?;
                 offset += in_call as u64;
                 call.clear();
-                in_call = 0;
+                (in_call, room) = (0, SLICE_BYTES);
             }
         }
     }
@@ -145,4 +154,58 @@ fn write_all(file: &File, mut offset: u64, parts: &[&[u8]]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blobs::replay;
+    use crate::key::{Namespace, ObjectKey, ObjectName};
+
+    fn append(active: &mut Active, sequence: u64, body: &Bytes) -> Location {
+        let header = RecordHeader {
+            sequence,
+            name: ObjectName {
+                namespace: Namespace::default_namespace(),
+                key: ObjectKey::new(&format!("a/{sequence}")).unwrap(),
+            },
+            body_len: body.len() as u64,
+            created_ms: 0,
+            cost_ms: 0,
+            body_checksum: twox_hash::XxHash3_128::oneshot(body),
+        };
+        active.append(&header, &[body.slice(..body.len() / 3), body.slice(body.len() / 3..)]).unwrap()
+    }
+
+    #[test]
+    fn large_records_begin_where_the_kernel_keeps_large_pieces_and_are_found_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let segment = Segment::create(directory.path(), 1, 7, Arc::default()).unwrap();
+        let mut active = Active::new(Arc::new(segment), 7, Allocation::Ahead);
+        let bodies = [300_000, 10, 2_000_000, 100_000, 131_072, 0]
+            .map(|length| Bytes::from_iter((0..length).map(|at: u32| (at % 251) as u8)));
+        let locations: Vec<_> =
+            (1..).zip(&bodies).map(|(sequence, body)| append(&mut active, sequence, body)).collect();
+        let offsets: Vec<_> = locations.iter().map(|location| location.offset() >> 10).collect();
+        assert_eq!(offsets, [64, 360, 384, 2340, 2496, 2628], "in KiB");
+
+        let found = |had_footer| {
+            let found = replay::replay(&active.segment, 0).unwrap();
+            assert_eq!((found.had_footer, found.damaged), (had_footer, 0));
+            let blocks = found.records.iter().map(|(header, block)| header.location(1, *block));
+            assert_eq!(blocks.collect::<Vec<_>>(), locations);
+            for (location, body) in locations.iter().zip(&bodies) {
+                let mut read = vec![0; body.len()];
+                let at = location.body_offset();
+                active
+                    .segment
+                    .with_file(|file| std::os::unix::fs::FileExt::read_exact_at(file, &mut read, at))
+                    .unwrap();
+                assert_eq!(read, *body);
+            }
+        };
+        found(false);
+        active.seal().unwrap();
+        found(true);
+    }
 }

@@ -81,9 +81,11 @@ pub(super) struct State {
     pub(super) directory: DataDirectory,
 }
 
-/// An append slower than this is a disk that makes writers wait; for a while none is done on a request's thread.
-const SLOW_APPEND: Duration = Duration::from_millis(4);
-const SLOW_PAUSE: Duration = Duration::from_secs(1);
+/// An append slower than this is a disk that makes writers wait: for some times as long none is done on a request's thread. On a
+/// machine with two busy cores many take 4 ms, because something else runs meanwhile, and the way to another thread and back costs
+/// more than storing 1 KB.
+const SLOW_APPEND: Duration = Duration::from_millis(10);
+const SLOW_PAUSES: u32 = 10;
 
 impl State {
     pub(super) fn new(
@@ -280,8 +282,8 @@ impl State {
     pub(super) fn note_append(&self, took: Duration) {
         self.metrics.append_seconds.observe(took.as_secs_f64());
         if took > SLOW_APPEND {
-            let pause = u64::try_from(SLOW_PAUSE.as_millis()).unwrap_or(u64::MAX);
-            self.slow_until_ms.store(self.uptime_ms() + pause, Ordering::Relaxed);
+            let pause = u64::try_from((took * SLOW_PAUSES).as_millis()).unwrap_or(u64::MAX);
+            self.slow_until_ms.fetch_max(self.uptime_ms().saturating_add(pause), Ordering::Relaxed);
         }
     }
 

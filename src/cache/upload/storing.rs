@@ -25,8 +25,9 @@ use crate::cache::{evict, tier};
 pub(in crate::cache) const GATHER_BYTES: u64 = 8 << 20;
 /// Memory taken at a time for a body of unknown length, and the size of a write to a solo file.
 const STEP_BYTES: u64 = 1 << 20;
-/// Largest record appended on the thread that serves the request.
-const INLINE_BYTES: u64 = 256 << 10;
+/// Largest record appended on the thread that serves the request. At 260 KB the way to another thread and back is a sixth of what
+/// an upload costs; at 1 MB and above the thread would be kept from others so long that those who read wait half longer.
+const INLINE_BYTES: u64 = 512 << 10;
 
 /// Largest body of the probe that is taken without asking the memory budget: sccache, which cannot write it when it
 /// starts, reads only from then on.
@@ -43,6 +44,9 @@ pub(super) struct Storing {
     /// Bytes not yet written, or all of them while the body is gathered.
     chunks: Vec<Bytes>,
     in_chunks: u64,
+    /// Of what was taken in so far, where the body's length is known and it comes in pieces: hashed as they arrive, while the
+    /// processor still has them near.
+    hasher: Option<Box<XxHash3_128>>,
     permit: FlightPermit,
     permitted: u64,
     reservation: Option<Reservation>,
@@ -65,6 +69,7 @@ impl Storing {
             received: 0,
             chunks: Vec::new(),
             in_chunks: 0,
+            hasher: None,
             permit: FlightPermit::default(),
             permitted: 0,
             reservation: None,
@@ -118,6 +123,7 @@ impl Storing {
             self.reserve((self.received + STEP_BYTES).min(self.accepted.limit)).await?;
         }
         self.in_chunks += chunk.len() as u64;
+        self.hash(&chunk);
         self.keep(chunk);
         if self.solo.is_some() {
             if self.in_chunks >= STEP_BYTES {
@@ -172,6 +178,14 @@ impl Storing {
         Ok(stored)
     }
 
+    fn hash(&mut self, chunk: &Bytes) {
+        let is_gathered = self.accepted.declared_length.is_some_and(|length| length <= GATHER_BYTES);
+        let is_whole = self.accepted.declared_length == Some(chunk.len() as u64);
+        if is_gathered && !is_whole {
+            self.hasher.get_or_insert_default().write(chunk);
+        }
+    }
+
     /// Each piece keeps the buffer that it arrived in. So small ones are put together, or a body of single bytes would hold
     /// many times the memory that it was permitted.
     fn keep(&mut self, chunk: Bytes) {
@@ -189,11 +203,12 @@ impl Storing {
     async fn append(&mut self) -> io::Result<Published> {
         let (body, publication) = (std::mem::take(&mut self.chunks), self.publication());
         let (name, body_len, state) = (self.accepted.name.clone(), self.received, Arc::clone(&self.state));
-        let cost_ms = self.accepted.cost_ms;
+        let (cost_ms, hasher) = (self.accepted.cost_ms, self.hasher.take());
         let work = move || {
-            let body_checksum = match &body[..] {
-                [whole] => XxHash3_128::oneshot(whole),
-                parts => {
+            let body_checksum = match (hasher, &body[..]) {
+                (Some(hasher), _) => hasher.finish_128(),
+                (None, [whole]) => XxHash3_128::oneshot(whole),
+                (None, parts) => {
                     let mut hasher = XxHash3_128::new();
                     parts.iter().for_each(|part| hasher.write(part));
                     hasher.finish_128()
