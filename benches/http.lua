@@ -1,4 +1,5 @@
--- Load for benches/http. Arguments: OPERATION SIZE OBJECTS RUN BODY_FILE
+-- Load for benches/http. Arguments: OPERATION SIZE OBJECTS RUN BODY_FILE. RUN is what tells one slice's names from another's, for
+-- STORE a number.
 --   GET    reads the stored objects in random order
 --   MISS   reads what is not there; an answer other than 404 is wrong
 --   PUT    writes one body under a new name each time
@@ -24,8 +25,8 @@ function init(args)
     if operation == "PUT" or operation == "STORE" or operation == "MIX" then
         local body = read_body(args[5])
         local rest = line .. "Content-Length: " .. #body .. "\r\n\r\n" .. body
-        put_to = put_in_place(#path_of_put(0), rest)
-        store_to = put_in_place(#path_of_store(0), rest)
+        put_to = operation ~= "STORE" and put_in_place(#path_of_put(0), rest)
+        store_to = operation == "STORE" and put_in_place(#path_of_store(0), rest)
     end
     end_of_propfind = line .. "Content-Type: application/xml\r\nDepth: 0\r\nContent-Length: " .. #propfind_body
         .. "\r\n\r\n" .. propfind_body

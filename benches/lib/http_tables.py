@@ -11,6 +11,7 @@ from tables import CPU, P50, P99, RATE, Goals, Results, number, size_name, table
 NAMES = {"GET": "GET hit", "MISS": "GET miss", "PUT": "PUT", "STORE": "PROPFIND + PUT", "MIX": "4 GET, 1 PUT"}
 LARDER = ["larder", "larder-1"]
 NGINX = ["nginx-1", "nginx-2"]
+FLOOR = ["floor-1", "floor-2"]
 
 
 def name(row):
@@ -70,6 +71,19 @@ def main():
             [name(row), results.ranged(row, "larder-commit", RATE), number(results.median(row, "larder", RATE)),
              f"**{beside(row, 'larder-commit')[0]:.2f}**", number(results.median(row, "larder-commit", CPU))]
             for row in committed
+        ])
+
+    least = [row for row in results.rows if there(row, FLOOR)]
+    if least:
+        print("\nWhat the least that serving takes would reach (benches/lib/floor.rs; no checksum, no rights, no capacity, nothing kept over a")
+        print("restart), behind it its number of threads. Where it is below a goal beside nginx, no server reaches that goal here.")
+        table(["", "floor/s", "floor beside nginx", "larder beside floor", "CPU, floor", "CPU, floor beside nginx"], [
+            [name(row), f"{results.ranged(row, faster(row, FLOOR), RATE)}, {faster(row, FLOOR)[-1]}",
+             f"**{beside(row, faster(row, FLOOR))[0]:.2f}**",
+             f"{results.ratio(row, faster(row, LARDER), faster(row, FLOOR), RATE)[0]:.2f}",
+             number(results.median(row, frugal(row, FLOOR), CPU)),
+             f"**{results.ratio(row, frugal(row, FLOOR), frugal(row, NGINX), CPU)[0]:.2f}**"]
+            for row in least
         ])
 
     def rows(operation, least, most):

@@ -56,6 +56,15 @@ dufs() {
     await_http "$1"
 }
 
+# floor NAME PROGRAM THREADS: the least that a server can do, benches/lib/floor.rs.
+floor() {
+    free_port
+    mkdir -p "$dir/$1/files"
+    url_of[$1]=http://127.0.0.1:$port
+    serve "$1" "$2" "$port" "$dir/$1/files" "$3"
+    await_http "$1"
+}
+
 # redis NAME: keeps everything in memory and never writes it to disk, which is the fastest it can do.
 redis() {
     free_port
