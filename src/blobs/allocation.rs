@@ -25,7 +25,7 @@ const ALIGNED_BLOCKS: u32 = 16;
 pub(super) enum Allocation {
     /// All of them before the first byte.
     Ahead,
-    /// Each as it is written. XFS and btrfs are no faster or slower when they are asked before.
+    /// Each as it is written. btrfs is slower when it is asked before, XFS no faster.
     AsWritten,
 }
 
@@ -37,7 +37,7 @@ impl Allocation {
     }
 
     /// The block that a record of `length` bytes begins at when those before `free` are taken. What is left between has no
-    /// blocks and so takes no room on the disk: XFS would give it some.
+    /// blocks and so takes no room on the disk. XFS, which gains more by it, gives some to what follows a small record.
     pub(super) fn first_block(self, free: u32, length: u64) -> u32 {
         if self == Self::AsWritten || length < LEAST_BYTES {
             return free;
