@@ -117,6 +117,10 @@ impl Storing {
     }
 
     async fn take_in(&mut self, chunk: Bytes) -> Result<(), CacheError> {
+        // So a piece as long as the body is the only one, which `hash` relies on.
+        if chunk.is_empty() {
+            return Ok(());
+        }
         self.received += chunk.len() as u64;
         self.accepted.check(self.received)?;
         if self.received > self.reserved {
@@ -178,6 +182,8 @@ impl Storing {
         Ok(stored)
     }
 
+    /// A body in one piece is left to the append, which hashes that quicker; the memory of one of unknown length may run out, and then
+    /// it is hashed as it goes to a file of its own.
     fn hash(&mut self, chunk: &Bytes) {
         let is_gathered = self.accepted.declared_length.is_some_and(|length| length <= GATHER_BYTES);
         let is_whole = self.accepted.declared_length == Some(chunk.len() as u64);
