@@ -130,6 +130,12 @@ impl RecordHeader {
         header_len(&self.name)
     }
 
+    /// Bytes of the record, body included.
+    #[must_use]
+    pub fn record_len(&self) -> u64 {
+        u64::from(self.encoded_len()) + self.body_len
+    }
+
     /// Where a record of this header lies that starts at `block` of `segment`.
     #[must_use]
     pub fn location(&self, segment: u32, block: u32) -> Location {

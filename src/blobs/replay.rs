@@ -50,7 +50,7 @@ fn replay_solo(file: &File, segment: &Segment) -> io::Result<Replay> {
     file.read_exact_at(&mut buffer, 0)?;
     let view = RecordView::parse(&buffer, segment.salt(), Some(0));
     match view.and_then(|view| view.to_header()) {
-        Some(header) if u64::from(header.encoded_len()) + header.body_len <= length => {
+        Some(header) if header.record_len() <= length => {
             found.records.push((header, 0));
         }
         Some(_) => found.damaged += 1,
@@ -159,7 +159,7 @@ pub fn header_is_there(segment: &Segment, header: &RecordHeader, block: u32) -> 
 }
 
 fn record_blocks(header: &RecordHeader) -> u32 {
-    u32::try_from(blocks(u64::from(header.encoded_len()) + header.body_len)).unwrap_or(u32::MAX)
+    u32::try_from(blocks(header.record_len())).unwrap_or(u32::MAX)
 }
 
 fn body_is_whole(file: &File, header: &RecordHeader, block: u32) -> io::Result<bool> {

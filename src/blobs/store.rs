@@ -154,9 +154,8 @@ impl SegmentStore {
         publish: impl FnOnce(Location) -> T,
     ) -> io::Result<T> {
         let mut writer = self.free_writer();
-        let record_len = u64::from(header.encoded_len()) + header.body_len;
         if let Some(active) =
-            writer.take_if(|active| !active.has_room(record_len, self.shared.options.segment_size))
+            writer.take_if(|active| !active.has_room(header.record_len(), self.shared.options.segment_size))
         {
             self.seal(&active);
         }

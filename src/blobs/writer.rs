@@ -46,8 +46,7 @@ impl Active {
     /// # Errors
     /// Those of the disk; nothing was appended then.
     pub(super) fn append(&mut self, header: &RecordHeader, body: &[Bytes]) -> io::Result<Location> {
-        let record_len = u64::from(header.encoded_len()) + header.body_len;
-        let first_block = self.allocation.first_block(self.tail_block, record_len);
+        let first_block = self.allocation.first_block(self.tail_block, header.record_len());
         let location = header.location(self.segment.id(), first_block);
         let entry_start = self.entries.len();
         header.encode(self.salt, first_block, &mut self.entries);

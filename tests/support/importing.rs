@@ -75,7 +75,7 @@ pub fn import(arguments: &[&str], vars: &[(&str, &str)]) -> (Option<i32>, String
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
-/// Bodies that the server stored so far.
+/// Uploads that the server has answered as stored so far.
 pub fn puts(larder: &Larder) -> f64 {
     larder
         .metrics()
