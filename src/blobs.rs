@@ -17,6 +17,7 @@ pub mod replay;
 pub mod segment;
 pub mod solo;
 pub mod store;
+mod unfreed;
 pub mod writer;
 
 pub use file_part::FilePart;

@@ -4,24 +4,25 @@
 //! durable first) → a new epoch begins → the last reader of the old epoch leaves → hole punched, or the whole file
 //! unlinked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 
 use super::record::{DEAD_MARK, Location};
 use super::segment::{Kind, Segment};
+use super::unfreed::Unfreed;
 use super::{BLOCK, BLOCK_BYTES};
 
 /// A record that the index no longer points at.
-struct Dead {
-    segment: Arc<Segment>,
-    location: Location,
+pub(super) struct Dead {
+    pub(super) segment: Arc<Segment>,
+    pub(super) location: Location,
     /// Tells whose record it was: see [`Reclaimer::kill_older`].
-    identity: u128,
+    pub(super) identity: u128,
 }
 
 /// Dead records of one segment, waiting for the readers of an epoch.
@@ -31,9 +32,6 @@ struct Draining {
     dead: Vec<Dead>,
 }
 
-/// Dead records of one object.
-type Versions = Vec<(Arc<Segment>, Location)>;
-
 /// The dead records of a store.
 pub(super) struct Reclaimer {
     now: Mutex<Vec<Dead>>,
@@ -41,13 +39,16 @@ pub(super) struct Reclaimer {
     /// Oldest first: a group goes only after those of the same segment before it, whose readers may have pinned
     /// records that died later.
     draining: Mutex<Vec<Draining>>,
-    /// Every dead record whose header is still on disk, by whose it was. Innermost lock.
-    unfreed: Mutex<HashMap<u128, Versions>>,
+    unfreed: Unfreed,
     /// Sealed segments without a live record, where no record's death will free them any more.
     hollow: Mutex<Vec<Arc<Segment>>>,
     pending_bytes: AtomicU64,
     punches: AtomicBool,
 }
+
+/// How many threads free at once. A disk that is told of freed blocks (mount option `discard`) may take half a millisecond for
+/// each run of them, and others meanwhile.
+const FREEING_THREADS: usize = 4;
 
 /// How many of the records that wait for a sync the one under way makes free to go.
 pub(super) struct SyncBatch(usize);
@@ -66,7 +67,7 @@ impl Reclaimer {
             now: Mutex::default(),
             after_sync: Mutex::default(),
             draining: Mutex::default(),
-            unfreed: Mutex::default(),
+            unfreed: Unfreed::default(),
             hollow: Mutex::default(),
             pending_bytes: AtomicU64::new(0),
             punches: AtomicBool::new(punches),
@@ -85,16 +86,16 @@ impl Reclaimer {
 
     /// Takes a record that may be freed as soon as its readers are gone.
     pub(super) fn soon(&self, segment: Arc<Segment>, location: Location, identity: u128) {
-        self.note(&segment, location, identity);
-        self.now.lock().push(Dead { segment, location, identity });
+        let dead = self.note(segment, location, identity);
+        self.now.lock().push(dead);
     }
 
     /// Takes a record that a newer one of the same `identity` replaced: freed only after a sync, so that a power
     /// cut cannot take both.
     pub(super) fn later(&self, segment: Arc<Segment>, location: Location, identity: u128) {
         segment.hold_file();
-        self.note(&segment, location, identity);
-        self.after_sync.lock().push(Dead { segment, location, identity });
+        let dead = self.note(segment, location, identity);
+        self.after_sync.lock().push(dead);
     }
 
     /// Takes a sealed segment in which nothing is live, to be unlinked once its readers are gone.
@@ -102,27 +103,22 @@ impl Reclaimer {
         self.hollow.lock().push(segment);
     }
 
-    fn note(&self, segment: &Arc<Segment>, location: Location, identity: u128) {
+    fn note(&self, segment: Arc<Segment>, location: Location, identity: u128) -> Dead {
         self.pending_bytes.fetch_add(location.disk_len(), Ordering::AcqRel);
-        self.unfreed.lock().entry(identity).or_default().push((Arc::clone(segment), location));
+        let dead = Dead { segment, location, identity };
+        self.unfreed.note(&dead);
+        dead
     }
 
     /// Makes the older versions of an object that are not yet freed unreadable, so that a deleted object cannot
     /// come back by way of one of them, wherever on its way to be freed it is. Returns the segments written to.
     pub(super) fn kill_older(&self, identity: u128) -> io::Result<Vec<Arc<Segment>>> {
-        // Held all along: what is in the map has its blocks, and a mark in a hole would take one again.
-        let unfreed = self.unfreed.lock();
-        let older = unfreed.get(&identity).map(Vec::as_slice).unwrap_or_default();
-        older
-            .iter()
-            .map(|(segment, location)| kill(segment, location).map(|()| Arc::clone(segment)))
-            .collect()
+        self.unfreed.kill(identity)
     }
 
     /// True when this record is dead and its blocks are not yet free.
     pub(super) fn is_unfreed(&self, location: &Location, identity: u128) -> bool {
-        let unfreed = self.unfreed.lock();
-        unfreed.get(&identity).is_some_and(|versions| versions.iter().any(|(_, at)| at == location))
+        self.unfreed.has(location, identity)
     }
 
     /// Notes what waits for a sync; call it before the sync begins. One sync at a time.
@@ -163,36 +159,61 @@ impl Reclaimer {
         for segment in std::mem::take(&mut *self.hollow.lock()) {
             draining.push(Draining { epoch: segment.turn_epoch(), segment, dead: Vec::new() });
         }
-        let mut done = Reclaimed { unlinked: Vec::new(), failure: None };
         let mut still_read = HashSet::new();
-        draining.retain(|group| {
-            // Only this list holds an epoch that has been turned; readers can leave it but not enter.
-            if still_read.contains(&group.segment.id()) || Arc::strong_count(&group.epoch) > 1 {
-                still_read.insert(group.segment.id());
-                return true;
-            }
-            match self.free(&group.segment, &group.dead) {
+        let (read, unread): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut *draining).into_iter().partition(|group| {
+                // Only this list holds an epoch that has been turned; readers can leave it but not enter.
+                let read = still_read.contains(&group.segment.id()) || Arc::strong_count(&group.epoch) > 1;
+                if read {
+                    still_read.insert(group.segment.id());
+                }
+                read
+            });
+        let mut done = Reclaimed { unlinked: Vec::new(), failure: None };
+        let outcomes = self.free_all(&unread);
+        for (group, outcome) in unread.into_iter().zip(outcomes) {
+            match outcome {
                 Ok(was_last) => {
                     let bytes = group.dead.iter().map(|dead| dead.location.disk_len()).sum();
                     self.pending_bytes.fetch_sub(bytes, Ordering::AcqRel);
                     if was_last {
                         done.unlinked.push(group.segment.id());
                     }
-                    false
                 }
                 Err(error) => {
                     done.failure = Some(error);
-                    true
+                    draining.push(group);
                 }
             }
-        });
+        }
+        // What failed is older than what is still read of the same segment.
+        draining.extend(read);
         done
+    }
+
+    /// Frees the groups, several at once, and tells of each in turn what came of it.
+    fn free_all(&self, groups: &[Draining]) -> Vec<io::Result<bool>> {
+        let slots: Vec<_> = groups.iter().map(|group| (group, OnceLock::new())).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some((group, outcome)) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let _ = outcome.set(self.free(&group.segment, &group.dead));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..groups.len().min(FREEING_THREADS) {
+                // Without another thread this one does it all.
+                let _ = std::thread::Builder::new().name("larder-free".to_owned()).spawn_scoped(scope, work);
+            }
+            work();
+        });
+        slots.into_iter().filter_map(|(_, outcome)| outcome.into_inner()).collect()
     }
 
     /// Frees the records' blocks. True when the whole file was unlinked.
     fn free(&self, segment: &Arc<Segment>, dead: &[Dead]) -> io::Result<bool> {
         if segment.is_hollow() {
-            self.free_run(dead, || match std::fs::remove_file(segment.path()) {
+            self.unfreed.free(dead, || match std::fs::remove_file(segment.path()) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
             })?;
@@ -201,7 +222,7 @@ impl Reclaimer {
         let follows = |a: &Dead, b: &Dead| a.location.offset() + a.location.disk_len() == b.location.offset();
         for run in dead.chunk_by(follows) {
             let length = run.iter().map(|dead| dead.location.disk_len()).sum();
-            self.free_run(run, || {
+            self.unfreed.free(run, || {
                 self.punch(segment, run[0].location.offset(), length)?;
                 if self.punches() {
                     return Ok(());
@@ -211,21 +232,6 @@ impl Reclaimer {
         }
         segment.refresh_allocated()?;
         Ok(false)
-    }
-
-    /// Runs `free`, and lets nobody mark one of these records as dead in the middle of it or after it.
-    fn free_run(&self, run: &[Dead], free: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let mut unfreed = self.unfreed.lock();
-        free()?;
-        for dead in run {
-            if let Some(versions) = unfreed.get_mut(&dead.identity) {
-                versions.retain(|(_, location)| *location != dead.location);
-                if versions.is_empty() {
-                    unfreed.remove(&dead.identity);
-                }
-            }
-        }
-        Ok(())
     }
 
     fn punch(&self, segment: &Segment, offset: u64, length: u64) -> io::Result<()> {
