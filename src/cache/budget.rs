@@ -14,9 +14,12 @@ use crate::blobs::{BLOCK, SegmentStore};
 /// Blocks of the directories, of the lock and of the format file, and of the metadata that the file system adds to a
 /// fragmented file between two counts.
 const OVERHEAD_BYTES: u64 = 64 * BLOCK;
-/// The marks from which and down to which eviction works ahead lie one and two such parts below the limit: room that
-/// serves nobody, and a writer who finds none evicts by himself.
+/// The mark from which eviction works ahead lies such a part below the limit: room that serves nobody, and a writer who finds none
+/// evicts by himself.
 const AHEAD_PART: u64 = 256;
+/// Most that eviction works ahead in one go, in bytes: with four times as much the slowest hundredth of those who read meanwhile
+/// waits twice as long.
+const MAX_STEP_BYTES: u64 = 16 << 20;
 /// Smallest distance between the limit and the mark from which eviction works ahead.
 const MIN_AHEAD_BYTES: u64 = 512 << 10;
 /// Most that the index was seen to grow by one batch or flush, in bytes, and some more.
@@ -125,7 +128,7 @@ impl Budget {
 
     /// Down to here eviction goes.
     pub(super) fn low_mark(&self) -> u64 {
-        self.writers_limit().saturating_sub(2 * self.ahead())
+        self.high_mark().saturating_sub(self.ahead().min(MAX_STEP_BYTES))
     }
 
     fn ahead(&self) -> u64 {

@@ -54,6 +54,10 @@ pub(super) fn make_room(state: &State, bytes: u64) -> io::Result<Option<Reservat
     let reason = if state.budget.disk_is_short() { "min_free_disk" } else { "capacity" };
     let mut unusable = 0;
     for _ in 0..3 {
+        // Whoever had the lock before, or the last round's sync, made room.
+        if let Some(reservation) = state.budget.reserve(bytes) {
+            return Ok(Some(reservation));
+        }
         let target = state.budget.low_mark().saturating_sub(bytes).saturating_sub(unusable);
         evict_down_to(state, target, reason)?;
         free_whole_segments(state, state.budget.writers_limit().saturating_sub(bytes))?;
@@ -63,13 +67,10 @@ pub(super) fn make_room(state: &State, bytes: u64) -> io::Result<Option<Reservat
         // What an overwrite left behind is only freed after a sync.
         state.sync.run(|| state.store.sync())?;
         state.store.reclaim()?;
-        if let Some(reservation) = state.budget.reserve(bytes) {
-            return Ok(Some(reservation));
-        }
         // What is dead and not free by now is still being read: it counts as freed and cannot be used.
         unusable = state.store.pending_bytes();
     }
-    Ok(None)
+    Ok(state.budget.reserve(bytes))
 }
 
 /// Frees at least `bytes` because the file system itself is full.
