@@ -116,7 +116,7 @@ impl Reclaimer {
         self.unfreed.kill(identity)
     }
 
-    /// True when this record is dead and its blocks are not yet free.
+    /// True when this record is dead, not marked as such and not yet free.
     pub(super) fn is_unfreed(&self, location: &Location, identity: u128) -> bool {
         self.unfreed.has(location, identity)
     }

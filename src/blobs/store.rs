@@ -240,7 +240,7 @@ impl SegmentStore {
         Ok(())
     }
 
-    /// True when this record was released and its blocks are not yet free.
+    /// True when this record was released and can still be read from the disk.
     #[must_use]
     pub fn is_released(&self, location: &Location, identity: u128) -> bool {
         self.shared.reclaimer.is_unfreed(location, identity)
@@ -268,11 +268,10 @@ impl SegmentStore {
             return Ok(());
         }
         let done = self.shared.reclaimer.reclaim();
-        if !done.unlinked.is_empty() {
-            let mut segments = self.shared.segments.write();
-            for id in done.unlinked {
-                segments.remove(&id);
-            }
+        // Dropped when nobody is kept from the map: closing an unlinked file frees its blocks, which can take a second.
+        let forget = |id: &u32| self.shared.segments.write().remove(id);
+        let unlinked: Vec<_> = done.unlinked.iter().filter_map(forget).collect();
+        if !unlinked.is_empty() {
             self.shared.dir_changed.store(true, Ordering::Release);
         }
         done.failure.map_or(Ok(()), Err)

@@ -1,4 +1,4 @@
-//! Dead records whose headers are still on disk, by whose they were.
+//! Dead records whose headers can still be read from the disk, by whose they were.
 //!
 //! Owns the rule between a deletion and the freeing of older versions: each of them is either marked as dead while it has its
 //! blocks, or gone. A mark in a hole would take a block again, so who deletes waits for what is being freed just then; nobody else
@@ -43,20 +43,24 @@ impl Unfreed {
         versions.get(&identity).is_some_and(|of_it| of_it.iter().any(|version| version.location == *location))
     }
 
-    /// Makes those of one object unreadable. Returns the segments written to.
+    /// Makes those of one object unreadable, and lets go of them: an object that is overwritten again and again does not become
+    /// slower each time. Returns the segments written to.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Those of the disk; what was not written to stays.
     pub(super) fn kill(&self, identity: u128) -> io::Result<Vec<Arc<Segment>>> {
         let mut versions = self.versions.lock();
         let being_freed = |of_it: &Vec<Version>| of_it.iter().any(|version| version.being_freed);
         self.settled.wait_while(&mut versions, |versions| versions.get(&identity).is_some_and(being_freed));
         // Still locked: nothing of it begins to be freed.
-        let of_it = versions.get(&identity).map(Vec::as_slice).unwrap_or_default();
-        of_it
-            .iter()
-            .map(|version| kill(&version.segment, &version.location).map(|()| Arc::clone(&version.segment)))
-            .collect()
+        let mut written = Vec::new();
+        let Some(of_it) = versions.get_mut(&identity) else { return Ok(written) };
+        while let Some(version) = of_it.last() {
+            kill(&version.segment, &version.location)?;
+            written.extend(of_it.pop().map(|version| version.segment));
+        }
+        versions.remove(&identity);
+        Ok(written)
     }
 
     /// Runs `free`, which frees these records. Where it fails they stay.
@@ -161,7 +165,8 @@ mod tests {
             assert_eq!(deletion.join().unwrap(), 1);
         });
         assert!(place.is_marked(&newer) && !place.is_marked(&older));
-        assert!(!place.unfreed.has(&older.location, 1) && place.unfreed.has(&newer.location, 1));
+        assert!(place.unfreed.kill(1).unwrap().is_empty(), "nothing is marked twice");
+        assert!(!place.unfreed.has(&older.location, 1) && !place.unfreed.has(&newer.location, 1));
     }
 
     #[test]
