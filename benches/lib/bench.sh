@@ -140,11 +140,30 @@ load() {
     wrk -t1 -c"$connections" -d"${slice}s" --timeout 30s -s "$script" "${url_of[$server]}" -- "$@" >"$dir/wrk.out" 2>&1 ||
         fail "wrk failed: $(tail -3 "$dir/wrk.out")"
     after=$(cpu_ticks "$server")
-    read -r requests duration errors p50 p99 < <(sed -n 's/^RESULT //p' "$dir/wrk.out")
-    if [ "$errors" != 0 ] || [ "$requests" = 0 ]; then
-        wrong "$name, $row: $requests requests, $errors wrong: $(tail -5 "$dir/wrk.out" | tr '\n' ' ')"
-    fi
+    read_result "$name, $row" "$dir/wrk.out"
     awk -v row="$row" -v name="$name" -v round="$round" -v n="$requests" -v us="$duration" -v ticks=$((after - before)) \
         -v p50="$p50" -v p99="$p99" -v per="${PER:-1}" -v hz="$(getconf CLK_TCK)" 'BEGIN { OFS = "\t"; n /= per
             print row, name, round, n * 1e6 / us, n ? ticks * 1e6 / hz / n : 0, p50, p99 }' >>"$results"
+}
+
+# read_result WHAT OUTPUT: requests, duration, errors, p50 and p99 as wrk told them; the caller has them as its own.
+read_result() {
+    read -r requests duration errors p50 p99 < <(sed -n 's/^RESULT //p' "$2")
+    if [ "$errors" != 0 ] || [ "$requests" = 0 ]; then
+        wrong "$1: $requests requests, $errors wrong: $(tail -5 "$2" | tr '\n' ' ')"
+    fi
+}
+
+# settle LARDER: until nothing waits to be uploaded to its bucket and it works at nothing, its index included: whoever is
+# measured next would share the processor with it.
+settle() {
+    local waiting before after
+    for _ in $(seq 400); do
+        waiting=$(curl -kfs "${url_of[$1]}/metrics" | awk '$1 == "larder_bucket_queue_objects" { print $2 }')
+        before=$(cpu_ticks "$1")
+        sleep 0.3
+        after=$(cpu_ticks "$1")
+        if [ "${waiting:-0}" = 0 ] && [ $((after - before)) -le 1 ]; then return; fi
+    done
+    fail "$1 is not at rest after two minutes: $(tail -5 "$dir/$1.log")"
 }
