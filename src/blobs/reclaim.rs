@@ -17,6 +17,10 @@ use super::segment::{Kind, Segment};
 use super::unfreed::Unfreed;
 use super::{BLOCK, BLOCK_BYTES};
 
+/// How many threads free at once. A disk that is told of freed blocks (mount option `discard`) may take half a millisecond for
+/// each run of them, and others meanwhile.
+const FREEING_THREADS: usize = 4;
+
 /// A record that the index no longer points at.
 pub(super) struct Dead {
     pub(super) segment: Arc<Segment>,
@@ -45,10 +49,6 @@ pub(super) struct Reclaimer {
     pending_bytes: AtomicU64,
     punches: AtomicBool,
 }
-
-/// How many threads free at once. A disk that is told of freed blocks (mount option `discard`) may take half a millisecond for
-/// each run of them, and others meanwhile.
-const FREEING_THREADS: usize = 4;
 
 /// How many of the records that wait for a sync the one under way makes free to go.
 pub(super) struct SyncBatch(usize);
@@ -207,6 +207,7 @@ impl Reclaimer {
             }
             work();
         });
+        // The scope has waited for all of them, so that each has its outcome.
         slots.into_iter().filter_map(|(_, outcome)| outcome.into_inner()).collect()
     }
 
