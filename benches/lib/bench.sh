@@ -163,7 +163,7 @@ settle() {
         before=$(cpu_ticks "$1")
         sleep 0.3
         after=$(cpu_ticks "$1")
-        if [ "${waiting:-0}" = 0 ] && [ $((after - before)) -le 1 ]; then return; fi
+        if [ "$waiting" = 0 ] && [ $((after - before)) -le 1 ]; then return; fi
     done
     fail "$1 is not at rest after two minutes: $(tail -5 "$dir/$1.log")"
 }
