@@ -55,12 +55,12 @@ struct Shared {
 }
 
 /// On whose account a request goes.
-#[derive(Clone, Debug, Default)]
-pub struct Account {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Account<'a> {
     /// What it speaks.
     pub protocol: Protocol,
     /// The build it belongs to, where it says so.
-    pub session: Option<Arc<Session>>,
+    pub session: Option<&'a Session>,
 }
 
 impl Analytics {
@@ -79,23 +79,23 @@ impl Analytics {
     }
 
     /// A GET found `name`, of which `bytes` go out.
-    pub fn hit(&self, account: &Account, name: &ObjectName, found: &ObjectInfo, bytes: u64) {
+    pub fn hit(&self, account: Account<'_>, name: &ObjectName, found: &ObjectInfo, bytes: u64) {
         if is_counted(name) {
             self.0.counts.hit(&name.namespace, account.protocol, bytes, found.cost_ms);
             self.0.sizes.hit(name, found.length);
-            if let Some(session) = &account.session {
+            if let Some(session) = account.session {
                 session.hit(found.cost_ms);
             }
         }
     }
 
     /// A GET found nothing of this name.
-    pub fn miss(&self, account: &Account, name: &ObjectName) {
+    pub fn miss(&self, account: Account<'_>, name: &ObjectName) {
         if is_counted(name) {
             self.0.counts.miss(&name.namespace, account.protocol);
             self.0.misses.missed(self.hash(account, name), now_ms());
             self.0.sizes.miss(name);
-            if let Some(session) = &account.session {
+            if let Some(session) = account.session {
                 session.miss();
             }
         }
@@ -104,7 +104,7 @@ impl Analytics {
     /// What `name` cost to make, in milliseconds, by the time since somebody missed it; `None`: nobody did. To be asked once a PUT,
     /// when its head was read: the time of the upload is none of it.
     #[must_use]
-    pub fn cost_ms(&self, account: &Account, name: &ObjectName) -> Option<u32> {
+    pub fn cost_ms(&self, account: Account<'_>, name: &ObjectName) -> Option<u32> {
         if !is_counted(name) {
             return None;
         }
@@ -112,11 +112,11 @@ impl Analytics {
     }
 
     /// A PUT stored `name`, of `bytes`, which had cost `cost_ms` to make.
-    pub fn stored(&self, account: &Account, name: &ObjectName, bytes: u64, cost_ms: Option<u32>) {
+    pub fn stored(&self, account: Account<'_>, name: &ObjectName, bytes: u64, cost_ms: Option<u32>) {
         if is_counted(name) {
             self.0.counts.stored(&name.namespace, account.protocol);
             self.0.sizes.stored(name, bytes, cost_ms.is_some());
-            if let Some(session) = &account.session {
+            if let Some(session) = account.session {
                 session.stored(name, bytes, cost_ms.unwrap_or(0));
             }
         }
@@ -147,10 +147,8 @@ impl Analytics {
 
     /// The session of a request that a known caller made with this label, which is counted in it.
     #[must_use]
-    pub fn session(&self, principal: &str, label: &Label, client: Client) -> Arc<Session> {
-        let session = self.0.sessions.find(principal, label, now_ms());
-        session.request(self.0.clients.label(client), now_ms());
-        session
+    pub fn session(&self, principal: &str, label: Label, client: Client) -> Arc<Session> {
+        self.0.sessions.request(principal, label, self.0.clients.label(client), now_ms())
     }
 
     /// The answer to a session's request came to its end after `seconds`, with so many bytes of its body sent.
@@ -195,8 +193,8 @@ impl Analytics {
     }
 
     /// Two builds that miss the same object at the same time are told apart where they say who they are.
-    fn hash(&self, account: &Account, name: &ObjectName) -> u64 {
-        self.0.hasher.hash_one((account.session.as_ref().map(|session| session.id()), name))
+    fn hash(&self, account: Account<'_>, name: &ObjectName) -> u64 {
+        self.0.hasher.hash_one((account.session.map(Session::id), name))
     }
 }
 

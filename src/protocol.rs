@@ -106,8 +106,8 @@ impl Protocols {
                 Box::pin(handled).await
             }
             Protocol::Plain | Protocol::WebDav => {
-                let account = admission.account(operation.protocol);
-                let result = self.context.dispatch(operation, &account, &parts, &mut incoming).await;
+                let account = Account { protocol: operation.protocol, session: admission.session.as_deref() };
+                let result = self.context.dispatch(operation, account, &parts, &mut incoming).await;
                 result.unwrap_or_else(Refusal::into_response)
             }
         };
@@ -151,7 +151,7 @@ impl Context {
     async fn dispatch(
         &self,
         operation: Operation,
-        account: &Account,
+        account: Account<'_>,
         parts: &Parts,
         incoming: &mut Incoming,
     ) -> Result<Response, Refusal> {

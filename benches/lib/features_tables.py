@@ -15,7 +15,7 @@ def main():
     for row in sorted(results.rows, key=lambda row: (row.split()[0], int(row.split()[1]))):
         method, size = row.split()
         name = f"{method} {size_name(size)}"
-        for feature in FEATURES:
+        for feature in (feature for feature in FEATURES if results.has(row, feature)):
             cpu, least, most = results.paired(row, feature, "plain", CPU)
             rate = results.paired(row, feature, "plain", RATE)[0]
             lines.append([

@@ -10,11 +10,13 @@ mod label;
 mod saved;
 mod session;
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use hashbrown::HashTable;
+use parking_lot::RwLock;
+use twox_hash::XxHash3_64;
 
 pub use self::label::{HEADER, Label};
 use self::saved::File;
@@ -30,7 +32,8 @@ const LONGEST_PRINCIPAL: usize = 200;
 
 /// The sessions of a server.
 pub(super) struct Sessions {
-    book: Mutex<Book>,
+    /// Every request of a build looks into it; only a new session writes.
+    book: RwLock<Book>,
     file: File,
 }
 
@@ -38,8 +41,16 @@ struct Book {
     /// All that are kept, in the order of their beginning.
     all: Vec<Arc<Session>>,
     /// The last one of each principal and label.
-    last: HashMap<(String, Label), Arc<Session>>,
+    last: HashTable<Last>,
     next_id: u64,
+    /// Callers choose labels: without it they could choose such as lie in one place of the table.
+    seed: u64,
+}
+
+struct Last {
+    principal: Box<str>,
+    label: Label,
+    session: Arc<Session>,
 }
 
 impl Sessions {
@@ -47,38 +58,43 @@ impl Sessions {
     pub(super) fn open(directory: &Path, capacity: u64) -> Self {
         let (file, saved) = File::open(directory, capacity);
         let next_id = saved.iter().map(|session| session.id).max().map_or(1, |id| id + 1);
-        let mut book = Book { all: Vec::new(), last: HashMap::new(), next_id };
+        let seed = RandomState::new().hash_one(next_id);
+        let mut book = Book { all: Vec::new(), last: HashTable::new(), next_id, seed };
         for summary in saved {
             let Ok(label) = summary.label.parse() else { continue };
-            let key = (summary.principal.clone(), label);
-            let session = Arc::new(Session::resumed(summary));
-            book.all.push(Arc::clone(&session));
-            book.last.insert(key, session);
+            let principal = summary.principal.clone();
+            book.add(&principal, label, Arc::new(Session::resumed(summary)));
         }
-        Self { book: Mutex::new(book), file }
+        Self { book: RwLock::new(book), file }
     }
 
-    /// The session that goes on under this label, or a new one.
-    pub(super) fn find(&self, principal: &str, label: &Label, now_ms: u64) -> Arc<Session> {
+    /// Counts a request of `client` in the session that goes on under this label, or in a new one.
+    pub(super) fn request(&self, principal: &str, label: Label, client: &str, now_ms: u64) -> Arc<Session> {
         let principal = &principal[..principal.floor_char_boundary(LONGEST_PRINCIPAL)];
-        let key = (principal.to_owned(), label.clone());
-        let mut book = self.book.lock();
-        if let Some(session) = book.last.get(&key).filter(|session| session.is_running(now_ms)) {
-            return Arc::clone(session);
+        let running = |book: &Book| {
+            let session = book.find(principal, label)?;
+            session.request(client, now_ms).then(|| Arc::clone(session))
+        };
+        if let Some(session) = running(&self.book.read()) {
+            return session;
         }
-        let session = Arc::new(Session::begin(book.next_id, principal, label, now_ms));
-        book.next_id += 1;
-        book.all.push(Arc::clone(&session));
-        book.last.insert(key, Arc::clone(&session));
-        if book.all.len() > MOST_SESSIONS {
-            book.forget_oldest();
-        }
-        session
+        let mut book = self.book.write();
+        // Another request may have begun it meanwhile.
+        running(&book).unwrap_or_else(|| {
+            let session = Arc::new(Session::begin(book.next_id, principal, label, now_ms));
+            session.request(client, now_ms);
+            book.next_id += 1;
+            book.add(principal, label, Arc::clone(&session));
+            if book.all.len() > MOST_SESSIONS {
+                book.forget_oldest();
+            }
+            session
+        })
     }
 
     /// Those used last, the newest first.
     pub(super) fn list(&self, limit: usize, now_ms: u64) -> Vec<SessionSummary> {
-        let all = self.book.lock().all.clone();
+        let all = self.book.read().all.clone();
         let mut list: Vec<_> = all.iter().map(|session| session.summary(now_ms)).collect();
         list.sort_by_key(|session| std::cmp::Reverse((session.last_seen_ms, session.id)));
         list.truncate(limit);
@@ -92,13 +108,46 @@ impl Sessions {
 }
 
 impl Book {
+    fn hash(&self, principal: &str, label: Label) -> u64 {
+        hash_of(self.seed, principal, label)
+    }
+
+    fn find(&self, principal: &str, label: Label) -> Option<&Arc<Session>> {
+        let found = self.last.find(self.hash(principal, label), |last| last.is_of(principal, label))?;
+        Some(&found.session)
+    }
+
+    /// From now on `session` is the last one of its principal and label.
+    fn add(&mut self, principal: &str, label: Label, session: Arc<Session>) {
+        self.all.push(Arc::clone(&session));
+        let (seed, hash) = (self.seed, self.hash(principal, label));
+        match self.last.find_mut(hash, |last| last.is_of(principal, label)) {
+            Some(last) => last.session = session,
+            None => {
+                let last = Last { principal: principal.into(), label, session };
+                self.last.insert_unique(hash, last, |last| hash_of(seed, &last.principal, last.label));
+            }
+        }
+    }
+
     /// Forgets the session that was used the longest time ago.
     fn forget_oldest(&mut self) {
         let oldest = self.all.iter().enumerate().min_by_key(|(_, session)| session.last_seen_ms());
         let Some((at, _)) = oldest else { return };
         let gone = self.all.remove(at);
-        self.last.retain(|_, session| !Arc::ptr_eq(session, &gone));
+        self.last.retain(|last| !Arc::ptr_eq(&last.session, &gone));
     }
+}
+
+impl Last {
+    fn is_of(&self, principal: &str, label: Label) -> bool {
+        self.label == label && *self.principal == *principal
+    }
+}
+
+fn hash_of(seed: u64, principal: &str, label: Label) -> u64 {
+    let seed = XxHash3_64::oneshot_with_seed(seed, principal.as_bytes());
+    XxHash3_64::oneshot_with_seed(seed, label.as_bytes())
 }
 
 #[cfg(test)]
@@ -112,9 +161,7 @@ mod tests {
     }
 
     fn seen(sessions: &Sessions, principal: &str, text: &str, now_ms: u64) -> u64 {
-        let session = sessions.find(principal, &label(text), now_ms);
-        session.request("sccache", now_ms);
-        session.summary(now_ms).id
+        sessions.request(principal, label(text), "sccache", now_ms).summary(now_ms).id
     }
 
     #[test]
@@ -145,7 +192,7 @@ mod tests {
         assert_eq!(list.len(), MOST_SESSIONS);
         assert_eq!((list[0].id, list[MOST_SESSIONS - 1].id), (3 * number, 2 * number + 1));
         assert_eq!(list[0].principal.len(), LONGEST_PRINCIPAL);
-        let book = sessions.book.lock();
+        let book = sessions.book.read();
         assert_eq!((book.all.len(), book.last.len()), (MOST_SESSIONS, MOST_SESSIONS));
     }
 
@@ -154,7 +201,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sessions = Sessions::open(dir.path(), 1 << 30);
         let first = seen(&sessions, "ci", "build-1", MINUTE);
-        let session = sessions.find("ci", &label("build-1"), MINUTE);
+        let session = sessions.request("ci", label("build-1"), "ccache", MINUTE);
         session.hit(1500);
         session.miss();
         sessions.save();

@@ -106,6 +106,17 @@ impl Token {
 }
 
 impl Principal {
+    /// The name that logs show.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Local => "local",
+            Self::Anonymous(_) => "anonymous",
+            Self::Token(token) => token.name.as_str(),
+            Self::Job(job) => &job.subject,
+        }
+    }
+
     /// `None` is the server as a whole: a right that holds anywhere is enough.
     pub(super) fn may(&self, namespace: Option<&Namespace>, access: Access) -> Result<(), Denied> {
         let needed: &[Right] = match access {
@@ -185,11 +196,6 @@ impl Lack {
 /// Writes the name that logs show.
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local => f.write_str("local"),
-            Self::Anonymous(_) => f.write_str("anonymous"),
-            Self::Token(token) => token.name.fmt(f),
-            Self::Job(job) => f.write_str(&job.subject),
-        }
+        f.write_str(self.name())
     }
 }

@@ -83,7 +83,7 @@ fn session(
     let client = shared.analytics.request(headers.get(header::USER_AGENT).map(HeaderValue::as_bytes));
     let named = headers.get(SESSION).and_then(|value| Label::read(value.as_bytes()));
     let label = named.or(label)?;
-    Some(shared.analytics.session(&principal.to_string(), &label, client))
+    Some(shared.analytics.session(principal.name(), label, client))
 }
 
 fn identify(

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method, Uri};
 
-use crate::analytics::Account;
 pub use crate::analytics::Protocol;
 use crate::analytics::sessions::Session;
 use crate::protocol::destination::{self, DestinationError};
@@ -82,13 +81,6 @@ pub struct Admission {
     pub payload: Payload,
     /// The build that the request says it belongs to.
     pub session: Option<Arc<Session>>,
-}
-
-impl Admission {
-    /// On whose account the request goes.
-    pub(super) fn account(&self, protocol: Protocol) -> Account {
-        Account { protocol, session: self.session.clone() }
-    }
 }
 
 impl Operation {

@@ -15,7 +15,7 @@ use crate::protocol::{Context, validators, write};
 
 pub(super) async fn put(
     context: &Context,
-    account: &Account,
+    account: Account<'_>,
     name: ObjectName,
     headers: &HeaderMap,
     incoming: &mut Incoming,

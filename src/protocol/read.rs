@@ -22,7 +22,7 @@ use crate::protocol::{Context, validators};
 
 pub(super) async fn get(
     context: &Context,
-    account: &Account,
+    account: Account<'_>,
     name: ObjectName,
     headers: &HeaderMap,
     files: Option<&FileQueue>,

@@ -33,6 +33,7 @@ use service::Granted;
 pub(super) use service::Service;
 pub(super) use uploads::expire;
 
+use crate::analytics::Account;
 use crate::protocol::Context;
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::incoming::Incoming;
@@ -65,6 +66,7 @@ async fn dispatch(
     incoming: &mut Incoming,
 ) -> Result<Response, S3Error> {
     let method = operation.method;
+    let Admission { payload, session, .. } = admission;
     let target = match operation.target {
         Ok(target) => target,
         Err(PathError::NoSuchNamespace) if method == MethodLabel::Put && is_bucket_path(context, parts) => {
@@ -89,28 +91,26 @@ async fn dispatch(
     };
     if let Target::Object(name) = target.clone() {
         if objects::are_asked_for(method, query, headers) {
-            let account = admission.account(operation.protocol);
+            let account = Account { protocol: operation.protocol, session: session.as_deref() };
             let answered = match method {
                 MethodLabel::Get => {
-                    objects::get(context, &account, name, query, headers, &parts.extensions).await
+                    objects::get(context, account, name, query, headers, &parts.extensions).await
                 }
                 MethodLabel::Head => objects::head(context, name, query, headers).await,
-                MethodLabel::Put => {
-                    objects::put(context, &account, name, headers, admission.payload, incoming).await
-                }
+                MethodLabel::Put => objects::put(context, account, name, headers, payload, incoming).await,
                 _ => objects::delete(context, name, headers).await,
             };
             return Ok(answered?);
         }
         if uploads::is_part(method, query, headers) {
-            return uploads::put_part(context, name, query, headers, admission.payload, incoming).await;
+            return uploads::put_part(context, name, query, headers, payload, incoming).await;
         }
     }
     if matches!(&target, Target::Collection(collection) if !collection.prefix.is_empty()) {
         return directory(method);
     }
     let granted = Granted { access: operation.access, source };
-    service.call(&target, query, parts, granted, admission.payload, incoming).await
+    service.call(&target, query, parts, granted, payload, incoming).await
 }
 
 /// Answers for a key that ends in a slash, which some tools use as a mark for a directory. There can be none: keys

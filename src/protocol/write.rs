@@ -36,7 +36,7 @@ impl Source for Incoming {
 
 pub(super) async fn put(
     context: &Context,
-    account: &Account,
+    account: Account<'_>,
     name: ObjectName,
     headers: &HeaderMap,
     source: &mut impl Source,

@@ -4,9 +4,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 /// The header that carries a label, for clients that can be told to send one.
 pub const HEADER: &str = "x-larder-session";
@@ -14,10 +11,14 @@ pub const HEADER: &str = "x-larder-session";
 /// Longest label in bytes.
 const LONGEST: usize = 64;
 
-/// A label: 1 to 64 characters of `A-Z a-z 0-9 . _ : / @ # -`.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Label(Arc<str>);
+/// A label: 1 to 64 characters of `A-Z a-z 0-9 . _ : / @ # -`. It is read from each request of a build anew, so nothing is allocated
+/// for one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Label {
+    length: u8,
+    /// Zeros behind the text.
+    text: [u8; LONGEST],
+}
 
 /// A text is no label.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -28,7 +29,13 @@ impl Label {
     /// The label in the bytes of a header or of a user's name.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        std::str::from_utf8(bytes).ok()?.parse().ok()
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:/@#-".contains(byte);
+        if bytes.is_empty() || bytes.len() > LONGEST || !bytes.iter().all(allowed) {
+            return None;
+        }
+        let mut text = [0; LONGEST];
+        text[..bytes.len()].copy_from_slice(bytes);
+        Some(Self { length: u8::try_from(bytes.len()).ok()?, text })
     }
 
     /// The label behind the last `+` of a user's name or of an access key's id.
@@ -41,7 +48,12 @@ impl Label {
     /// The label as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        // Nothing but ASCII comes in.
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.length)]
     }
 }
 
@@ -49,29 +61,19 @@ impl FromStr for Label {
     type Err = NoLabel;
 
     fn from_str(text: &str) -> Result<Self, NoLabel> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@#-".contains(&byte);
-        let is_one = (1..=LONGEST).contains(&text.len()) && text.bytes().all(allowed);
-        if is_one { Ok(Self(Arc::from(text))) } else { Err(NoLabel) }
-    }
-}
-
-impl TryFrom<String> for Label {
-    type Error = NoLabel;
-
-    fn try_from(text: String) -> Result<Self, NoLabel> {
-        text.parse()
-    }
-}
-
-impl From<Label> for String {
-    fn from(label: Label) -> Self {
-        label.0.as_ref().to_owned()
+        Self::read(text.as_bytes()).ok_or(NoLabel)
     }
 }
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
     }
 }
 

@@ -139,7 +139,7 @@ mod tests {
 
     fn sessions(count: u64) -> Vec<SessionSummary> {
         let session = |id| {
-            let session = Session::begin(id, "ci", &format!("build-{id}").parse().unwrap(), id);
+            let session = Session::begin(id, "ci", format!("build-{id}").parse().unwrap(), id);
             let key = ObjectKey::new(&"k".repeat(500)).unwrap();
             session.stored(&ObjectName { namespace: Namespace::default_namespace(), key }, 1, 1);
             session.summary(id)

@@ -89,7 +89,7 @@ pub struct ClientRequests {
 }
 
 impl Session {
-    pub(super) fn begin(id: u64, principal: &str, label: &Label, now_ms: u64) -> Self {
+    pub(super) fn begin(id: u64, principal: &str, label: Label, now_ms: u64) -> Self {
         Self::of(SessionSummary {
             id,
             principal: principal.to_owned(),
@@ -133,10 +133,6 @@ impl Session {
         self.counts.lock().last_seen_ms
     }
 
-    pub(super) fn is_running(&self, now_ms: u64) -> bool {
-        runs(self.last_seen_ms(), now_ms)
-    }
-
     /// Its counts as of now.
     #[must_use]
     pub fn summary(&self, now_ms: u64) -> SessionSummary {
@@ -148,9 +144,12 @@ impl Session {
         summary
     }
 
-    /// A request of this client was made.
-    pub(in crate::analytics) fn request(&self, client: &str, now_ms: u64) {
+    /// A request of this client was made. False, and not counted: the session is over.
+    pub(super) fn request(&self, client: &str, now_ms: u64) -> bool {
         let mut counts = self.counts.lock();
+        if !runs(counts.last_seen_ms, now_ms) {
+            return false;
+        }
         counts.requests += 1;
         counts.last_seen_ms = counts.last_seen_ms.max(now_ms);
         let clients = &mut counts.clients;
@@ -161,6 +160,7 @@ impl Session {
             }
             None => {}
         }
+        true
     }
 
     /// A request ended after `seconds`, with so many bytes sent.
@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn session() -> Session {
-        Session::begin(1, "ci", &"build".parse().unwrap(), 5)
+        Session::begin(1, "ci", "build".parse().unwrap(), 5)
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(super) fn are_asked_for(method: MethodLabel, query: &Query, headers: &Header
 
 pub(super) async fn get(
     context: &Context,
-    account: &Account,
+    account: Account<'_>,
     name: ObjectName,
     query: &Query,
     headers: &HeaderMap,
@@ -83,7 +83,7 @@ pub(super) async fn head(
 
 pub(super) async fn put(
     context: &Context,
-    account: &Account,
+    account: Account<'_>,
     name: ObjectName,
     headers: &HeaderMap,
     payload: Payload,
