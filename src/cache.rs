@@ -23,6 +23,7 @@ mod scrub;
 mod signal;
 mod spaces;
 mod state;
+mod throttle;
 mod tier;
 mod upload;
 mod verify;

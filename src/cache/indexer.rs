@@ -15,6 +15,7 @@ use super::evict;
 use super::loader::{renew_index, replace_index};
 use super::signal::WakeUp;
 use super::state::{State, gauge};
+use super::throttle::Throttle;
 use crate::blobs::segment::Kind;
 use crate::blobs::{RecordHeader, Segment, blocks, footer, replay};
 use crate::index::{Change, Entry, Index, IndexError, Progress};
@@ -24,8 +25,8 @@ use crate::key::MAX_KEY_BYTES;
 const BATCH: usize = 100;
 /// Bytes of names in one call. With names of 900 bytes a hundred changes were seen to add more than a MiB.
 const BATCH_BYTES: usize = 32 << 10;
-/// Of a thread's time, one part in so many goes to the engine while requests are served.
-const SHARE: u32 = 4;
+/// So many objects that are gone may wait to be taken out; beyond that they no longer wait for a quiet time. Eight bytes each.
+const MOST_WAITING: usize = 1 << 20;
 /// Time that a shutdown gives the index for what is new in it, and again for the order of use: of millions of objects there may
 /// be much to write, and a supervisor kills whoever does not end.
 const FINISH_TIME: Duration = Duration::from_secs(3);
@@ -307,6 +308,7 @@ impl Indexer {
         pace: &dyn Fn() -> Pace,
     ) -> Result<bool, IndexError> {
         let mut rest = changes;
+        let mut throttle = Throttle::begin();
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(batch_len(rest));
             rest = later;
@@ -322,8 +324,8 @@ impl Indexer {
                 return Ok(false);
             }
             match pace() {
-                Pace::Slow => std::thread::sleep(began.elapsed() * (SHARE - 1)),
-                Pace::Fast => {}
+                Pace::Slow if self.state.dead.lock().len() <= MOST_WAITING => throttle.rest(began.elapsed()),
+                Pace::Slow | Pace::Fast => {}
                 Pace::Stop => return Ok(false),
             }
         }
