@@ -69,6 +69,7 @@ struct Indexer {
     renewed: Option<Instant>,
     /// It takes nothing more until it is written anew.
     is_full: bool,
+    throttle: Throttle,
 }
 
 /// How far a segment is taken in.
@@ -100,8 +101,14 @@ pub(super) fn catch_up(indexer: &SharedIndexer) -> Arc<dyn Index> {
 
 impl SharedIndexer {
     pub(super) fn new(state: Arc<State>) -> Self {
-        let indexer =
-            Indexer { state, cursors: HashMap::new(), bytes_when_new: 0, renewed: None, is_full: false };
+        let indexer = Indexer {
+            state,
+            cursors: HashMap::new(),
+            bytes_when_new: 0,
+            renewed: None,
+            is_full: false,
+            throttle: Throttle::new(),
+        };
         Self { indexer: Mutex::new(indexer), hurry: AtomicBool::new(false) }
     }
 
@@ -302,13 +309,12 @@ impl Indexer {
     /// Applies the changes batch by batch. False when there was no time or no room for all of them; they are pulled
     /// again then.
     fn apply_paced(
-        &self,
+        &mut self,
         index: &dyn Index,
         changes: &[Change],
         pace: &dyn Fn() -> Pace,
     ) -> Result<bool, IndexError> {
         let mut rest = changes;
-        let mut throttle = Throttle::begin();
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(batch_len(rest));
             rest = later;
@@ -324,7 +330,9 @@ impl Indexer {
                 return Ok(false);
             }
             match pace() {
-                Pace::Slow if self.state.dead.lock().len() <= MOST_WAITING => throttle.rest(began.elapsed()),
+                Pace::Slow if self.state.dead.lock().len() <= MOST_WAITING => {
+                    self.throttle.rest(began.elapsed());
+                }
                 Pace::Slow | Pace::Fast => {}
                 Pace::Stop => return Ok(false),
             }
