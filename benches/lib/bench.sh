@@ -154,10 +154,13 @@ read_result() {
     fi
 }
 
-# settle LARDER: until nothing waits to be uploaded to its bucket and it works at nothing, its index included: whoever is
-# measured next would share the processor with it.
+# settle LARDER [CURL_OPTION...]: until its index has everything, nothing waits to be uploaded to its bucket, and it works at
+# nothing: whoever is measured next would share the processor with it. The options are for callers who have to log in.
 settle() {
     local waiting before after
+    # A listing is answered once the index has everything. Between two rounds of the index it works at nothing, too.
+    curl -kfsS -o /dev/null -X PROPFIND -H 'Depth: 1' "${@:2}" "${url_of[$1]}/default/there-is-nothing-below-this/" ||
+        fail "$1 lists nothing"
     for _ in $(seq 400); do
         waiting=$(curl -kfs "${url_of[$1]}/metrics" | awk '$1 == "larder_bucket_queue_objects" { print $2 }')
         before=$(cpu_ticks "$1")

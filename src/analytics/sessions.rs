@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use parking_lot::RwLock;
 use twox_hash::XxHash3_64;
 
@@ -108,24 +109,21 @@ impl Sessions {
 }
 
 impl Book {
-    fn hash(&self, principal: &str, label: Label) -> u64 {
-        hash_of(self.seed, principal, label)
-    }
-
     fn find(&self, principal: &str, label: Label) -> Option<&Arc<Session>> {
-        let found = self.last.find(self.hash(principal, label), |last| last.is_of(principal, label))?;
-        Some(&found.session)
+        let hash = hash_of(self.seed, principal, label);
+        Some(&self.last.find(hash, |last| last.is_of(principal, label))?.session)
     }
 
     /// From now on `session` is the last one of its principal and label.
     fn add(&mut self, principal: &str, label: Label, session: Arc<Session>) {
         self.all.push(Arc::clone(&session));
-        let (seed, hash) = (self.seed, self.hash(principal, label));
-        match self.last.find_mut(hash, |last| last.is_of(principal, label)) {
-            Some(last) => last.session = session,
-            None => {
-                let last = Last { principal: principal.into(), label, session };
-                self.last.insert_unique(hash, last, |last| hash_of(seed, &last.principal, last.label));
+        let seed = self.seed;
+        let rehash = |last: &Last| hash_of(seed, &last.principal, last.label);
+        let hash = hash_of(seed, principal, label);
+        match self.last.entry(hash, |last| last.is_of(principal, label), rehash) {
+            Entry::Occupied(mut last) => last.get_mut().session = session,
+            Entry::Vacant(place) => {
+                place.insert(Last { principal: principal.into(), label, session });
             }
         }
     }
