@@ -35,6 +35,8 @@ pub(super) struct Budget {
     /// 0 where there is no bucket.
     catalogue_bytes: AtomicU64,
     reserved: Arc<AtomicU64>,
+    /// What is kept for one writer, see [`Claim`].
+    claimed: AtomicU64,
     /// One grant at a time: bytes pass from reserved to used while a grant looks at both, and between two grants the
     /// sum must not be mistaken for smaller than it is.
     granting: Mutex<()>,
@@ -62,6 +64,26 @@ impl Reservation {
     }
 }
 
+/// Keeps room for one writer: nobody else is promised so much that it would not be left. Whoever makes room that others take at
+/// once would make it forever. Given up when dropped.
+pub(super) struct Claim<'a> {
+    budget: &'a Budget,
+    bytes: u64,
+}
+
+impl Claim<'_> {
+    /// The promise of what is claimed. `None` while there is not so much.
+    pub(super) fn reserve(&self) -> Option<Reservation> {
+        self.budget.grant(self.bytes, self.budget.writers_limit())
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.budget.claimed.store(0, Ordering::Release);
+    }
+}
+
 impl Budget {
     /// `copy_room`: bytes that writers leave to compaction where holes cannot be punched.
     pub(super) fn new(capacity: u64, min_free_disk: u64, copy_room: u64, store: SegmentStore) -> Self {
@@ -73,6 +95,7 @@ impl Budget {
             index_bytes: AtomicU64::new(MIN_INDEX_HEADROOM),
             catalogue_bytes: AtomicU64::new(0),
             reserved: Arc::default(),
+            claimed: AtomicU64::new(0),
             granting: Mutex::new(()),
             disk_limit: AtomicU64::new(u64::MAX),
         }
@@ -135,9 +158,15 @@ impl Budget {
         (self.limit() / AHEAD_PART).max(MIN_AHEAD_BYTES)
     }
 
-    /// Promises `bytes` to a writer. `None` when that would pass the limit.
+    /// Promises `bytes` to a writer. `None` when that would pass the limit, or take what somebody has claimed.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
-        self.grant(bytes, self.writers_limit())
+        self.grant(bytes, self.writers_limit().saturating_sub(self.claimed.load(Ordering::Acquire)))
+    }
+
+    /// Keeps `bytes` for the caller. There is one claim at a time: it takes the lock of those who make room.
+    pub(super) fn claim(&self, bytes: u64) -> Claim<'_> {
+        self.claimed.store(bytes, Ordering::Release);
+        Claim { budget: self, bytes }
     }
 
     /// As [`Budget::reserve`], for a copy that will free more than it takes.
@@ -189,5 +218,32 @@ impl Budget {
         // Between two looks the file system takes blocks for its own metadata, too.
         let limit = (self.used() + free).saturating_sub(self.min_free_disk + OVERHEAD_BYTES);
         self.disk_limit.store(limit, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blobs::StoreOptions;
+
+    #[test]
+    fn what_is_claimed_is_promised_to_nobody_else() {
+        const MIB: u64 = 1 << 20;
+        let data = tempfile::tempdir().unwrap();
+        let options = StoreOptions { segment_size: MIB, writers: 1, punch_holes: false };
+        let budget = Budget::new(64 * MIB, 0, 0, SegmentStore::open(data.path(), options).unwrap());
+        let most = budget.most();
+        let stored = budget.reserve(most - 2 * MIB).unwrap();
+        let claim = budget.claim(4 * MIB);
+        assert!(claim.reserve().is_none(), "there is not so much yet");
+        assert!(budget.reserve(MIB).is_none(), "what comes back belongs to the claim");
+        drop(stored);
+        let others = budget.reserve(most - 4 * MIB).unwrap();
+        assert!(budget.reserve(MIB).is_none());
+        let claimed = claim.reserve().unwrap();
+        drop(claim);
+        assert!(budget.reserve(4096).is_none(), "all of it is promised");
+        drop((others, claimed));
+        assert!(budget.reserve(most).is_some());
     }
 }

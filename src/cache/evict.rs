@@ -52,25 +52,29 @@ pub(super) fn make_room(state: &State, bytes: u64) -> io::Result<Option<Reservat
     }
     let _one_at_a_time = state.evicting.lock();
     let reason = if state.budget.disk_is_short() { "min_free_disk" } else { "capacity" };
+    // Whoever had the lock before made room.
+    if let Some(reservation) = state.budget.reserve(bytes) {
+        return Ok(Some(reservation));
+    }
+    let claim = state.budget.claim(bytes);
     let mut unusable = 0;
     for _ in 0..3 {
-        // Whoever had the lock before, or the last round's sync, made room.
-        if let Some(reservation) = state.budget.reserve(bytes) {
-            return Ok(Some(reservation));
-        }
         let target = state.budget.low_mark().saturating_sub(bytes).saturating_sub(unusable);
         evict_down_to(state, target, reason)?;
         free_whole_segments(state, state.budget.writers_limit().saturating_sub(bytes))?;
-        if let Some(reservation) = state.budget.reserve(bytes) {
+        if let Some(reservation) = claim.reserve() {
             return Ok(Some(reservation));
         }
         // What an overwrite left behind is only freed after a sync.
         state.sync.run(|| state.store.sync())?;
         state.store.reclaim()?;
+        if let Some(reservation) = claim.reserve() {
+            return Ok(Some(reservation));
+        }
         // What is dead and not free by now is still being read: it counts as freed and cannot be used.
         unusable = state.store.pending_bytes();
     }
-    Ok(state.budget.reserve(bytes))
+    Ok(None)
 }
 
 /// Frees at least `bytes` because the file system itself is full.
