@@ -6,12 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::watch::Watch;
 use crate::protocol::handoff::{FileQueue, is_stand_in};
+
+/// A small answer is put together and sent with `send(2)`, up to this many bytes: that takes the kernel less than to be told of
+/// several places. A copy of more would cost what it saves.
+const SMALL_BYTES: usize = 4096;
 
 /// A stream under watch.
 pub(super) struct WatchedStream {
@@ -19,17 +23,19 @@ pub(super) struct WatchedStream {
     watch: Arc<Watch>,
     /// Present where HTTP/1.1 itself is what is carried.
     files: Option<FileQueue>,
+    /// Where small answers are put together.
+    small: Vec<u8>,
 }
 
 impl WatchedStream {
     /// A stream that carries HTTP/1.1 as it is, and parts of files from `files`.
     pub(super) fn plain(stream: TcpStream, watch: Arc<Watch>, files: FileQueue) -> Self {
-        Self { stream, watch, files: Some(files) }
+        Self { stream, watch, files: Some(files), small: Vec::new() }
     }
 
     /// A stream that carries TLS.
     pub(super) fn under_tls(stream: TcpStream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch, files: None }
+        Self { stream, watch, files: None, small: Vec::new() }
     }
 
     /// Sends the part of a file that a stand-in of `length` bytes is for.
@@ -42,16 +48,24 @@ impl WatchedStream {
         })
     }
 
-    /// Sends bytes that a part of a file follows: the kernel waits for it and sends both in one segment.
-    fn poll_send_before_file(
+    /// Sends bytes from several places. [`SendFlags::MORE`] where a part of a file follows: the kernel waits for it and sends both
+    /// in one segment.
+    fn poll_send_several(
         &self,
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
+        flags: SendFlags,
     ) -> Poll<io::Result<usize>> {
-        self.poll_try(cx, || {
-            let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-            Ok(sendmsg(&self.stream, buffers, &mut SendAncillaryBuffer::default(), flags)?)
-        })
+        let flags = flags | SendFlags::NOSIGNAL;
+        self.poll_try(cx, || Ok(sendmsg(&self.stream, buffers, &mut SendAncillaryBuffer::default(), flags)?))
+    }
+
+    fn poll_send_small(&mut self, cx: &mut Context<'_>, buffers: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.small.clear();
+        for buffer in buffers {
+            self.small.extend_from_slice(buffer);
+        }
+        self.poll_try(cx, || Ok(send(&self.stream, &self.small, SendFlags::NOSIGNAL)?))
     }
 
     fn poll_try<R>(
@@ -113,12 +127,14 @@ impl AsyncWrite for WatchedStream {
         cx: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let offered = buffers.iter().map(|buffer| buffer.len()).sum();
         let polled = match buffers.iter().position(|buffer| is_stand_in(buffer)) {
             Some(0) => self.poll_send_file(cx, buffers[0].len()),
-            Some(before) => self.poll_send_before_file(cx, &buffers[..before]),
-            None => Pin::new(&mut self.stream).poll_write_vectored(cx, buffers),
+            Some(before) => self.poll_send_several(cx, &buffers[..before], SendFlags::MORE),
+            None if offered <= SMALL_BYTES => self.poll_send_small(cx, buffers),
+            None => self.poll_send_several(cx, buffers, SendFlags::empty()),
         };
-        self.note(&polled, buffers.iter().map(|buffer| buffer.len()).sum());
+        self.note(&polled, offered);
         polled
     }
 
