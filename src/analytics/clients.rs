@@ -102,6 +102,11 @@ impl Clients {
     }
 
     fn find(&self, user_agent: &[u8]) -> Client {
+        // Nothing is not compared with anything: C's memcmp takes the address, which is none, for one that it may look at, and the
+        // processor hundreds of cycles to find that it may not.
+        if user_agent.is_empty() {
+            return self.read(user_agent);
+        }
         for place in &self.known {
             match place.get() {
                 Some((known, client)) if **known == *user_agent => return *client,
