@@ -168,7 +168,7 @@ impl ObjectKey {
     /// True for sccache's start-up probe, at whatever prefix.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.last_segment() == SCCACHE_PROBE
+        self.0.strip_suffix(SCCACHE_PROBE).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
     }
 }
 

@@ -11,8 +11,10 @@ use crate::protocol::error::{ErrorCode, Refusal};
 
 /// Refuses a request that could change something and comes from a page of another origin (RFC 6454).
 pub(super) fn check(request: &Request<Body>) -> Result<(), Refusal> {
-    let is_harmless = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let Some(origin) = request.headers().get(header::ORIGIN).filter(|_| !is_harmless) else { return Ok(()) };
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(axum::http::uri::Authority::as_str));
     let page = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);

@@ -110,7 +110,7 @@ impl Target {
             return Err(PathError::Key(KeyError::TooLong(raw.len())));
         }
         let decoded = decode(raw)?;
-        if decoded.contains(['\u{fffe}', '\u{ffff}']) {
+        if !decoded.is_ascii() && decoded.contains(['\u{fffe}', '\u{ffff}']) {
             return Err(PathError::NotXml);
         }
         let (path, is_collection) = match decoded.strip_suffix('/') {

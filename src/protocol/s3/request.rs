@@ -3,7 +3,7 @@
 //!
 //! It must not verify a signature or touch the cache.
 
-use http::header::{AUTHORIZATION, HOST, HeaderValue};
+use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
 
@@ -87,12 +87,13 @@ impl S3Request {
 /// bucket's own host name.
 #[must_use]
 pub fn is_s3(uri: &Uri, headers: &HeaderMap, domain: Option<&str>) -> bool {
-    let is_signed = headers.get(AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS"));
-    is_signed
-        || headers.keys().map(|name| name.as_str()).any(|name| {
-            // The second is what AWS's libraries send with every request, signed or not.
-            name.starts_with("x-amz-") || name.starts_with("amz-sdk-")
-        })
+    let is_of_s3 = |(name, value): (&HeaderName, &HeaderValue)| {
+        let is_signed = *name == AUTHORIZATION && value.as_bytes().starts_with(b"AWS");
+        let name = name.as_str();
+        // The last is what AWS's libraries send with every request, signed or not.
+        is_signed || name.starts_with("x-amz-") || name.starts_with("amz-sdk-")
+    };
+    headers.iter().any(is_of_s3)
         || uri.query().is_some_and(has_s3_parameter)
         || is_to_bucket_host(uri, headers, domain)
 }
