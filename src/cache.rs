@@ -1,7 +1,7 @@
 //! The cache as the protocols see it: get, head, put, delete, copy and list over named objects.
 //!
 //! Owns the objects' life: found, stored, replaced, evicted, gone. Knows nothing of HTTP, of status codes or of who
-//! asks. The files below it, in the order in which a reader meets them: [`read`] and [`upload`] (the two ways a body
+//! asks. The files below it, in the order in which a reader meets them: [`opening`], [`read`] and [`upload`] (the two ways a body
 //! goes), [`budget`] and [`flight`] (disk and memory limits), [`evict`] and [`compaction`] (making room), [`loader`] (the
 //! start) with [`repair`], [`spaces`], [`layers`] and [`expiry`] (the rules of namespaces), [`indexer`] (what the index on disk is told), [`workers`] (the threads).
 
@@ -16,6 +16,7 @@ mod indexer;
 mod layers;
 mod listing;
 mod loader;
+mod opening;
 mod publication;
 mod read;
 mod repair;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 pub use self::directory::DIRECTORY_FORMAT;
 pub use self::error::{CacheError, OpenError};
+pub use self::layers::{Look, Waits};
 pub use self::listing::ListedObject;
 pub use self::read::{BodyPart, Object, ObjectBody};
 pub use self::tier::{BucketFindings, BucketStatus};
@@ -228,7 +230,26 @@ impl Cache {
     /// # Errors
     /// `Overloaded` when the budget of bodies in flight is used up, `Io`. Damage is a miss.
     pub async fn get(&self, name: &ObjectName) -> Result<Option<Object>, CacheError> {
-        layers::get(&self.state, name).await
+        match self.look(name)? {
+            Look::Done(found) => Ok(found),
+            Look::Waits(waits) => self.wait(name, waits).await,
+        }
+    }
+
+    /// [`Cache::get`] as far as it goes without waiting, which mostly is to its end.
+    ///
+    /// # Errors
+    /// Those of [`Cache::get`].
+    pub fn look(&self, name: &ObjectName) -> Result<Look, CacheError> {
+        layers::look(&self.state, name)
+    }
+
+    /// Finishes a look at `name` that has to wait.
+    ///
+    /// # Errors
+    /// Those of [`Cache::get`].
+    pub async fn wait(&self, name: &ObjectName, waits: Waits) -> Result<Option<Object>, CacheError> {
+        layers::wait(&self.state, name, waits).await
     }
 
     /// The properties of the object that [`Cache::get`] finds, without marking it as used.

@@ -14,6 +14,7 @@ pub mod namespaces;
 pub mod operation;
 pub mod path;
 pub mod range;
+pub mod reply;
 pub mod s3;
 pub mod visible;
 
@@ -28,19 +29,21 @@ use std::time::SystemTime;
 
 use axum::extract::Request;
 use axum::response::Response;
-use http::header::{ALLOW, CONNECTION, HeaderValue};
+use http::header::{ALLOW, CONNECTION, HeaderMap, HeaderValue};
 use http::request::Parts;
+use http_body::Body as _;
 
 use crate::analytics::{Account, Analytics};
 use crate::cache::{Cache, CacheError};
 use crate::config::Config;
+use crate::key::ObjectName;
 use crate::metrics::Metrics;
 use crate::protocol::error::{ErrorCode, Refusal};
-use crate::protocol::handoff::FileQueue;
 use crate::protocol::incoming::{Incoming, Leftover};
 use crate::protocol::namespaces::Namespaces;
 use crate::protocol::operation::{Admission, MethodLabel, Operation, Protocol};
 use crate::protocol::path::Target;
+use crate::protocol::reply::Reply;
 
 /// Methods that an object's path answers.
 const OBJECT_METHODS: &str = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, MKCOL, COPY, MOVE";
@@ -96,8 +99,48 @@ impl Protocols {
 
     /// Carries out an operation that [`Protocols::parse`] read from this request, and that the caller is
     /// allowed.
-    pub async fn handle(&self, operation: Operation, admission: Admission, request: Request) -> Response {
+    pub fn handle(&self, operation: Operation, admission: Admission, request: Request) -> Reply {
         let (parts, body) = request.into_parts();
+        match operation {
+            // A read as builds send it. One with a body has more to be seen to.
+            Operation {
+                protocol: Protocol::Plain,
+                method: MethodLabel::Get,
+                target: Ok(Target::Object(name)),
+                ..
+            } if body.is_end_stream() => self.read(name, admission, parts.headers),
+            operation => {
+                let all = self.clone();
+                Reply::later(async move { all.carry_out(operation, admission, parts, body).await })
+            }
+        }
+    }
+
+    fn read(&self, name: ObjectName, admission: Admission, headers: HeaderMap) -> Reply {
+        fn account(admission: &Admission) -> Account<'_> {
+            Account { protocol: Protocol::Plain, session: admission.session.as_deref() }
+        }
+        let files = admission.files.as_ref();
+        match read::try_get(&self.context, account(&admission), &name, &headers, files) {
+            Ok(answer) => Reply::Now(answer.unwrap_or_else(Refusal::into_response)),
+            Err(waits) => {
+                let context = Arc::clone(&self.context);
+                Reply::later(async move {
+                    let files = admission.files.as_ref();
+                    let answer = waits.wait(&context, account(&admission), &name, &headers, files).await;
+                    answer.unwrap_or_else(Refusal::into_response)
+                })
+            }
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        operation: Operation,
+        admission: Admission,
+        parts: Parts,
+        body: axum::body::Body,
+    ) -> Response {
         let mut incoming = self.incoming(&parts, body);
         let response = match operation.protocol {
             Protocol::S3 => {
@@ -106,8 +149,7 @@ impl Protocols {
                 Box::pin(handled).await
             }
             Protocol::Plain | Protocol::WebDav => {
-                let account = Account { protocol: operation.protocol, session: admission.session.as_deref() };
-                let result = self.context.dispatch(operation, account, &parts, &mut incoming).await;
+                let result = self.context.dispatch(operation, &admission, &parts, &mut incoming).await;
                 result.unwrap_or_else(Refusal::into_response)
             }
         };
@@ -147,25 +189,26 @@ impl Protocols {
 }
 
 impl Context {
-    /// What is not a GET has its future in a box of its own: else each GET would carry, and copy, room for the largest of them.
+    /// What is neither a GET nor a PUT has its future in a box of its own: else each of these would carry, and copy, room for
+    /// the largest of them.
     async fn dispatch(
         &self,
         operation: Operation,
-        account: Account<'_>,
+        admission: &Admission,
         parts: &Parts,
         incoming: &mut Incoming,
     ) -> Result<Response, Refusal> {
+        let account = Account { protocol: operation.protocol, session: admission.session.as_deref() };
         let target = operation.target?;
         match (operation.method, target) {
             (MethodLabel::Get, Target::Object(name)) => {
-                let files = parts.extensions.get::<FileQueue>();
-                read::get(self, account, name, &parts.headers, files).await
+                read::get(self, account, name, &parts.headers, admission.files.as_ref()).await
             }
             (MethodLabel::Head, Target::Object(name)) => {
                 Box::pin(read::head(self, name, &parts.headers)).await
             }
             (MethodLabel::Put, Target::Object(name)) => {
-                Box::pin(plain::put(self, account, name, &parts.headers, incoming)).await
+                plain::put(self, account, name, &parts.headers, incoming).await
             }
             (MethodLabel::Delete, Target::Object(name)) => {
                 Box::pin(plain::delete(self, name, &parts.headers)).await

@@ -156,7 +156,12 @@ impl Server {
         let connection = Connection {
             stream,
             site: self.site.clone(),
-            caller: Caller { peer, surplus: open >= self.limits.max_connections, certificate: None },
+            caller: Caller {
+                peer,
+                surplus: open >= self.limits.max_connections,
+                certificate: None,
+                files: None,
+            },
             limits: self.limits,
             entry: drain.join(&self.metrics.connections),
             tls: self.tls.as_ref().map(Tls::current),

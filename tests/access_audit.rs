@@ -174,13 +174,13 @@ fn app(data: &tempfile::TempDir) -> App {
 
 /// Status of an OPTIONS, which touches no disk, and how long it took on the runtime's clock.
 async fn ask(app: &App, peer: &str, secret: Option<&str>) -> (StatusCode, Duration) {
-    let caller = Caller { peer: peer.parse().unwrap(), surplus: false, certificate: None };
+    let caller = Caller { peer: peer.parse().unwrap(), surplus: false, certificate: None, files: None };
     let mut request = Request::builder().method("OPTIONS").uri("/a/b");
     if let Some(secret) = secret {
         request = request.header("Authorization", format!("Bearer {secret}"));
     }
     let before = tokio::time::Instant::now();
-    let answer = app.site().respond(request.body(Body::empty()).unwrap(), caller).await;
+    let answer = app.site().respond(request.body(Body::empty()).unwrap(), &caller).await;
     (answer.status(), before.elapsed())
 }
 

@@ -183,14 +183,18 @@ async fn a_panic_is_a_500_and_the_site_goes_on() {
     let data = tempfile::TempDir::new().expect("a directory");
     let app =
         App::build(&Config { data_dir: data.path().join("data"), ..Config::default() }).expect("an app");
-    let caller =
-        Caller { peer: "127.0.0.1:1".parse().expect("an address"), surplus: false, certificate: None };
+    let caller = Caller {
+        peer: "127.0.0.1:1".parse().expect("an address"),
+        surplus: false,
+        certificate: None,
+        files: None,
+    };
     let request =
         |method: &str| Request::builder().method(method).uri("/a/b").body(Panics).expect("a request");
-    let answer = app.site().respond(request("PUT"), caller.clone()).await;
+    let answer = app.site().respond(request("PUT"), &caller).await;
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     drop(answer);
-    let answer = app.site().respond(request("GET"), caller).await;
+    let answer = app.site().respond(request("GET"), &caller).await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     drop(answer);
     assert_eq!(app.metrics().in_flight.get(), 0);

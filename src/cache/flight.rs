@@ -71,7 +71,7 @@ pub(super) struct Buffer {
     bytes: Vec<u8>,
     size: usize,
     pool: BufferPool,
-    permit: Option<FlightPermit>,
+    _permit: Option<FlightPermit>,
 }
 
 impl BufferPool {
@@ -84,21 +84,11 @@ impl BufferPool {
     pub(super) fn take(&self, length: usize, permit: Option<FlightPermit>) -> Buffer {
         let size = SIZES.iter().position(|size| length <= *size).unwrap_or(SIZES.len() - 1);
         let bytes = self.idle[size].lock().pop().unwrap_or_else(|| vec![0; SIZES[size]]);
-        Buffer { bytes, size, pool: self.clone(), permit }
+        Buffer { bytes, size, pool: self.clone(), _permit: permit }
     }
 }
 
 impl Buffer {
-    /// Moves the buffer out, for another thread; what stays behind is empty.
-    pub(super) fn hand_over(&mut self) -> Self {
-        Self {
-            bytes: std::mem::take(&mut self.bytes),
-            size: self.size,
-            pool: self.pool.clone(),
-            permit: self.permit.take(),
-        }
-    }
-
     pub(super) fn as_mut(&mut self) -> &mut [u8] {
         &mut self.bytes
     }

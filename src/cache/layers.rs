@@ -2,11 +2,15 @@
 //!
 //! Reads see through a layer; writes and deletes never leave it. Owns that difference, and what a precondition, which
 //! speaks of what a reader sees, means for the layer's own object. An object whose time is over is not there.
+//!
+//! [`look`] goes as far as it can without waiting, which for most reads is to the end: a small object in the page cache, and a
+//! miss where there is nothing else to ask, cost no future.
 
 use std::sync::Arc;
 
 use super::error::CacheError;
-use super::read::{self, Object};
+use super::opening::{self, Opened, Opening};
+use super::read::Object;
 use super::state::State;
 use super::tier;
 use crate::index::table::Slot;
@@ -19,10 +23,45 @@ enum Place {
     Bucket(ObjectName),
 }
 
-/// Finds what a reader of `name` sees, and marks it as used.
-pub(super) async fn get(state: &Arc<State>, name: &ObjectName) -> Result<Option<Object>, CacheError> {
-    if let Some(object) = get_own(state, name).await? {
-        return Ok(Some(object));
+/// What a look at a name came to.
+pub enum Look {
+    /// What a reader of the name sees.
+    Done(Option<Object>),
+    /// Something has to be waited for.
+    Waits(Waits),
+}
+
+/// A look that has to wait for the disk or the bucket: see [`Cache::wait`](super::Cache::wait).
+pub struct Waits {
+    /// The namespace's own object, where it is what is waited for. Absent: it has none, and other places are to be asked.
+    own: Option<Box<Opening>>,
+}
+
+/// Finds what a reader of `name` sees, as far as that goes without waiting, and marks it as used.
+pub(super) fn look(state: &Arc<State>, name: &ObjectName) -> Result<Look, CacheError> {
+    Ok(match look_own(state, name)? {
+        Opened::Found(object) => Look::Done(Some(object)),
+        Opened::Waits(opening) => Look::Waits(Waits { own: Some(Box::new(opening)) }),
+        Opened::Gone if is_only_place(state, name) => Look::Done(None),
+        Opened::Gone => Look::Waits(Waits { own: None }),
+    })
+}
+
+/// Finishes a look at `name`.
+pub(super) async fn wait(
+    state: &Arc<State>,
+    name: &ObjectName,
+    waits: Waits,
+) -> Result<Option<Object>, CacheError> {
+    if let Some(opening) = waits.own {
+        // A record that turns out damaged may have been replaced or moved meanwhile: the other one is the answer then.
+        let found = match opening.later(state, name).await? {
+            Some(object) => Some(object),
+            None => get_own(state, name).await?,
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
     }
     for place in further_places(state, name) {
         let found = match &place {
@@ -107,7 +146,7 @@ pub(super) async fn head_own(
         if state.drop_if_expired(&slot) {
             continue;
         }
-        if let Some(info) = read::open_header(state, name, slot, pin).await? {
+        if let Some(info) = opening::open_header(state, name, slot, pin).await? {
             return Ok(Some(info));
         }
     }
@@ -115,21 +154,43 @@ pub(super) async fn head_own(
 
 async fn get_own(state: &Arc<State>, name: &ObjectName) -> Result<Option<Object>, CacheError> {
     loop {
-        let found = state.table.get(state.table.hash(name), |slot| state.store.pin(&slot.location));
-        let Some((slot, pin)) = found else { return Ok(None) };
+        match look_own(state, name)? {
+            Opened::Found(object) => return Ok(Some(object)),
+            Opened::Gone => return Ok(None),
+            Opened::Waits(opening) => {
+                if let Some(object) = opening.later(state, name).await? {
+                    return Ok(Some(object));
+                }
+            }
+        }
+    }
+}
+
+/// `Gone`: the namespace has no such object.
+fn look_own(state: &Arc<State>, name: &ObjectName) -> Result<Opened, CacheError> {
+    let has_memory_tier = state.options.memory_tier > 0;
+    loop {
+        let found = state.table.get(state.table.hash(name), |slot| {
+            let hot = has_memory_tier.then(|| state.memory_tier.get(&slot.sequence)).flatten();
+            // What is in memory needs no file.
+            hot.ok_or_else(|| state.store.pin(&slot.location))
+        });
+        let Some((slot, place)) = found else { return Ok(Opened::Gone) };
         if state.drop_if_expired(&slot) {
             continue;
         }
-        if state.options.memory_tier > 0
-            && let Some(hot) = state.memory_tier.get(&slot.sequence)
-        {
-            state.metrics.memory_hits.inc();
-            return Ok(Some(Object::in_memory(hot)));
-        }
+        let pin = match place {
+            Ok(hot) => {
+                state.metrics.memory_hits.inc();
+                return Ok(Opened::Found(Object::in_memory(hot)));
+            }
+            Err(pin) => pin,
+        };
         // A record that is not to be had is out of the table, unless it was replaced or moved meanwhile: then the other
         // one is the answer.
-        if let Some(object) = read::open(state, name, slot, pin).await? {
-            return Ok(Some(object));
+        match Opening::begin(state, name, slot, pin)?.map(|opening| opening.now(state, name)) {
+            None | Some(Ok(Opened::Gone)) => {}
+            Some(opened) => return opened,
         }
     }
 }
@@ -162,6 +223,11 @@ pub(super) fn own_precondition(
 pub(super) fn current(state: &State, name: &ObjectName) -> Option<Slot> {
     let (slot, ()) = state.table.peek(state.table.hash(name), |_| ())?;
     (!state.drop_if_expired(&slot)).then_some(slot)
+}
+
+/// True when nobody but the namespace's own disk can have an object for a reader of `name`.
+fn is_only_place(state: &State, name: &ObjectName) -> bool {
+    state.tier.is_none() && state.spaces.bases(&name.namespace).is_empty()
 }
 
 fn names_below<'a>(state: &'a State, name: &'a ObjectName) -> impl Iterator<Item = ObjectName> + 'a {

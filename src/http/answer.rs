@@ -1,13 +1,50 @@
-//! The body of every answer. It carries the request's [`Record`], so that a request counts as in flight, and
-//! its clock runs, until the last byte is handed over or the client is gone.
+//! Every answer: [`Answering`] until it is there, [`Answer`] as its body. That carries the request's [`Record`], so that a
+//! request counts as in flight, and its clock runs, until the last byte is handed over or the client is gone.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
+use axum::http::Response;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::record::Record;
+
+/// An answer, there already or to come. Not to be polled once it was handed out.
+pub struct Answering(State);
+
+enum State {
+    Now(Option<Response<Answer>>),
+    Later(Pin<Box<dyn Future<Output = Response<Answer>> + Send>>),
+}
+
+impl Answering {
+    pub(super) fn now(response: Response<Answer>) -> Self {
+        Self(State::Now(Some(response)))
+    }
+
+    pub(super) fn later(waiting: impl Future<Output = Response<Answer>> + Send + 'static) -> Self {
+        Self(State::Later(Box::pin(waiting)))
+    }
+
+    /// Whether the answer is there.
+    #[cfg(test)]
+    pub(super) fn is_there(&self) -> bool {
+        matches!(self.0, State::Now(_))
+    }
+}
+
+impl Future for Answering {
+    type Output = Response<Answer>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Answer>> {
+        match &mut self.0 {
+            // Futures are not asked again once they are ready; one that is all the same gets what a box would do: it waits forever.
+            State::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
+            State::Later(waiting) => waiting.as_mut().poll(cx),
+        }
+    }
+}
 
 /// An answer's body.
 pub struct Answer {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
 use super::record::Record;
 use super::{Caller, Shared, cross_site};
@@ -16,6 +16,7 @@ use crate::auth::{Denied, Identity, Principal, Rejected, SignatureError};
 use crate::protocol::error::{ErrorCode, Refusal};
 use crate::protocol::operation::{Admission, Operation};
 use crate::protocol::path::Target;
+use crate::protocol::reply::Reply;
 use crate::protocol::s3::Payload;
 use crate::sigv4::ClaimError;
 
@@ -32,12 +33,12 @@ enum Refused {
     Request(Refusal),
 }
 
-pub(super) async fn dispatch(
-    shared: &Shared,
+pub(super) fn dispatch(
+    shared: &Arc<Shared>,
     mut request: Request<Body>,
     caller: &Caller,
     record: &mut Record,
-) -> Response<Body> {
+) -> Reply {
     let operation = shared.protocols.parse(&request);
     record.is_operation(&operation);
     match admit(shared, &request, &operation, caller, record) {
@@ -45,12 +46,15 @@ pub(super) async fn dispatch(
             if matches!(operation.target, Ok(Target::Root)) {
                 request.extensions_mut().insert(shared.policy.visible_to(&principal));
             }
-            shared.protocols.handle(operation, admission, request).await
+            shared.protocols.handle(operation, admission, request)
         }
         Err(refused) => {
             let delay = audit(shared, &refused, &request, &operation, caller);
-            tokio::time::sleep(delay).await;
-            shared.protocols.refuse(refused.into_refusal(), record.id(), request)
+            let (shared, id) = (Arc::clone(shared), record.id());
+            Reply::later(async move {
+                tokio::time::sleep(delay).await;
+                shared.protocols.refuse(refused.into_refusal(), id, request)
+            })
         }
     }
 }
@@ -68,7 +72,10 @@ fn admit(
     let session = session(shared, request.headers(), &principal, label);
     record.is_of(session.as_ref());
     match shared.policy.permit(&principal, operation) {
-        Ok(()) => Ok((principal, Admission { request_id: record.id(), payload, session })),
+        Ok(()) => {
+            let files = caller.files.clone();
+            Ok((principal, Admission { request_id: record.id(), payload, session, files }))
+        }
         Err(denied) => Err(Refused::Denied(principal, denied)),
     }
 }
@@ -80,8 +87,17 @@ fn session(
     principal: &Principal,
     label: Option<Label>,
 ) -> Option<Arc<Session>> {
-    let client = shared.analytics.request(headers.get(header::USER_AGENT).map(HeaderValue::as_bytes));
-    let named = headers.get(SESSION).and_then(|value| Label::read(value.as_bytes()));
+    // Once through the few that a request has is less than to look two up.
+    let (mut agent, mut named) = (None, None);
+    for (name, value) in headers {
+        if *name == header::USER_AGENT {
+            agent = agent.or(Some(value.as_bytes()));
+        } else if *name == SESSION {
+            named = named.or(Some(value.as_bytes()));
+        }
+    }
+    let client = shared.analytics.request(agent);
+    let named = named.and_then(Label::read);
     let label = named.or(label)?;
     Some(shared.analytics.session(principal.name(), label, client))
 }

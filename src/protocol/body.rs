@@ -18,6 +18,11 @@ pub trait Source: Send + Sized + 'static {
     /// The next chunk, never empty; `None` at the end.
     fn next(&mut self) -> impl Future<Output = Chunk> + Send;
 
+    /// The next chunk where it is there already. Nothing is lost by asking.
+    fn try_next(&mut self) -> Poll<Chunk> {
+        Poll::Pending
+    }
+
     /// Bytes not yet handed out, where that is known.
     fn remaining(&self) -> Option<u64>;
 }
@@ -25,6 +30,10 @@ pub trait Source: Send + Sized + 'static {
 impl Source for ObjectBody {
     async fn next(&mut self) -> Result<Option<BodyPart>, CacheError> {
         self.next_part().await
+    }
+
+    fn try_next(&mut self) -> Poll<Chunk> {
+        self.try_next_part()
     }
 
     fn remaining(&self) -> Option<u64> {
@@ -59,17 +68,43 @@ impl<S: Source> Streamed<S> {
     ///
     /// # Errors
     /// Those of the source, for the first chunk.
-    pub async fn start(mut source: S, sent_bytes: Option<IntCounter>) -> Result<Self, CacheError> {
-        let mut left = source.remaining();
-        let first = match left {
-            Some(0) => None,
-            _ => source.next().await?,
-        };
-        if left.is_none() && source.remaining() == Some(0) {
-            // All of it came in one piece, so its length is known after all.
-            left = Some(first.as_ref().map_or(0, BodyPart::len));
+    pub async fn start(source: S, sent_bytes: Option<IntCounter>) -> Result<Self, CacheError> {
+        match Self::try_start(source, sent_bytes.clone()) {
+            Ok(started) => started,
+            Err(mut source) => {
+                let left = source.remaining();
+                let first = source.next().await?;
+                Ok(Self::started(left, first, source, sent_bytes))
+            }
         }
-        Ok(Self { first, source: Reading::Idle(source), left, sent_bytes, files: None })
+    }
+
+    /// The same where the first chunk is there already. Else the source comes back.
+    ///
+    /// # Errors
+    /// The source, when it has to be waited for.
+    pub fn try_start(mut source: S, sent_bytes: Option<IntCounter>) -> Result<Result<Self, CacheError>, S> {
+        let left = source.remaining();
+        let first = match left {
+            Some(0) => Ok(None),
+            _ => match source.try_next() {
+                Poll::Ready(first) => first,
+                Poll::Pending => return Err(source),
+            },
+        };
+        Ok(first.map(|first| Self::started(left, first, source, sent_bytes)))
+    }
+
+    fn started(
+        left: Option<u64>,
+        first: Option<BodyPart>,
+        source: S,
+        sent_bytes: Option<IntCounter>,
+    ) -> Self {
+        // Where all of it came in one piece, its length is known after all.
+        let in_one_piece = left.is_none() && source.remaining() == Some(0);
+        let left = if in_one_piece { Some(first.as_ref().map_or(0, BodyPart::len)) } else { left };
+        Self { first, source: Reading::Idle(source), left, sent_bytes, files: None }
     }
 
     /// Lets the source hand out parts of files: the connection sends what is in `files`.
@@ -84,10 +119,16 @@ impl<S: Source> Streamed<S> {
             return Poll::Ready(Ok(Some(first)));
         }
         let mut reading = match std::mem::replace(&mut self.source, Reading::Ended) {
-            Reading::Idle(mut source) => Box::pin(async move {
-                let chunk = source.next().await;
-                (source, chunk)
-            }),
+            Reading::Idle(mut source) => {
+                if let Poll::Ready(chunk) = source.try_next() {
+                    self.source = Reading::Idle(source);
+                    return Poll::Ready(chunk);
+                }
+                Box::pin(async move {
+                    let chunk = source.next().await;
+                    (source, chunk)
+                })
+            }
             Reading::Busy(reading) => reading,
             Reading::Ended => return Poll::Ready(Ok(None)),
         };

@@ -6,6 +6,7 @@
 //! queue is always written: a part goes in only when hyper takes the stand-in.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,11 +20,17 @@ pub const MAX_STAND_IN: usize = 1 << 20;
 /// Never read, never written, and never sent: a page of it would come up as zeros.
 static STAND_IN: [u8; MAX_STAND_IN] = [0; MAX_STAND_IN];
 
-/// Parts of files that a connection is about to send. It travels with a request as an extension; a request without one came
+/// Parts of files that a connection is about to send. It is known with where a request came from; a request without one came
 /// over a transport that cannot send files.
 #[derive(Clone, Default)]
 pub struct FileQueue {
     parts: Arc<Mutex<VecDeque<FilePart>>>,
+}
+
+impl fmt::Debug for FileQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileQueue").finish_non_exhaustive()
+    }
 }
 
 impl FileQueue {

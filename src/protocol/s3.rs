@@ -66,7 +66,7 @@ async fn dispatch(
     incoming: &mut Incoming,
 ) -> Result<Response, S3Error> {
     let method = operation.method;
-    let Admission { payload, session, .. } = admission;
+    let Admission { payload, session, files, .. } = admission;
     let target = match operation.target {
         Ok(target) => target,
         Err(PathError::NoSuchNamespace) if method == MethodLabel::Put && is_bucket_path(context, parts) => {
@@ -94,7 +94,7 @@ async fn dispatch(
             let account = Account { protocol: operation.protocol, session: session.as_deref() };
             let answered = match method {
                 MethodLabel::Get => {
-                    objects::get(context, account, name, query, headers, &parts.extensions).await
+                    objects::get(context, account, name, query, headers, files.as_ref()).await
                 }
                 MethodLabel::Head => objects::head(context, name, query, headers).await,
                 MethodLabel::Put => objects::put(context, account, name, headers, payload, incoming).await,

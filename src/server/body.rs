@@ -14,8 +14,7 @@ use crate::http::Answer;
 /// A request's body. Whoever reads it and has to wait, waits for the client: that is noted.
 pub(super) struct Upload {
     body: Incoming,
-    watch: Arc<Watch>,
-    /// Present until the body's end. A request without a body never has it.
+    /// Present until the body's end. A request without a body never has it, and there is nothing to note of one.
     part: Option<Part>,
     /// Whether the watch is to hear of each byte: true where it is not the connection's own, which counts what it reads.
     counts: bool,
@@ -24,7 +23,7 @@ pub(super) struct Upload {
 impl Upload {
     pub(super) fn new(body: Incoming, watch: &Arc<Watch>) -> Self {
         let part = (!body.is_end_stream()).then(|| watch.part());
-        Self { body, watch: Arc::clone(watch), part, counts: false }
+        Self { body, part, counts: false }
     }
 
     /// The body of one request among several on a connection, with a watch for itself.
@@ -44,9 +43,11 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        self.watch.note_upload_waits(polled.is_pending());
-        if let (true, Poll::Ready(Some(Ok(frame)))) = (self.counts, &polled) {
-            self.watch.note_received(frame.data_ref().map_or(0, Bytes::len));
+        if let Some(part) = &self.part {
+            part.watch().note_upload_waits(polled.is_pending());
+            if let (true, Poll::Ready(Some(Ok(frame)))) = (self.counts, &polled) {
+                part.watch().note_received(frame.data_ref().map_or(0, Bytes::len));
+            }
         }
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream() {
             self.part = None;
@@ -66,8 +67,8 @@ impl Body for Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         // Only while it is unfinished may this body be the one that the flag speaks of.
-        if self.part.take().is_some() {
-            self.watch.note_upload_waits(false);
+        if let Some(part) = &self.part {
+            part.watch().note_upload_waits(false);
         }
     }
 }

@@ -71,7 +71,8 @@ impl Connection {
             let mut watchdog = Watchdog::new(pace, Arc::clone(&watch), entry);
             let files = FileQueue::default();
             let stream = WatchedStream::plain(stream, Arc::clone(&watch), files.clone());
-            return http1::serve(stream, Visit { site, caller, watch }, Some(files), &mut watchdog).await;
+            caller.files = Some(files);
+            return http1::serve(stream, Visit { site, caller, watch }, &mut watchdog).await;
         };
         // The handshake is the first head.
         let watch = Arc::new(Watch::greeting());
@@ -86,7 +87,7 @@ impl Connection {
         let stream = Decrypted::new(greeted.stream, version, Arc::clone(&watch));
         let visit = Visit { site, caller, watch };
         match version {
-            Version::Http1 => http1::serve(stream, visit, None, &mut watchdog).await,
+            Version::Http1 => http1::serve(stream, visit, &mut watchdog).await,
             Version::Http2 => http2::serve(stream, visit, &limits, entry, &mut watchdog).await,
         }
     }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -14,8 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::body::{Download, Upload};
 use super::connection::{End, Visit, say_last};
 use super::pace::Overdue;
+use super::watch::Part;
 use super::watchdog::{Cut, Watchdog};
-use crate::protocol::handoff::FileQueue;
+use crate::http::Answering;
 
 /// Largest head of a request in bytes: a key of 1 KB, percent-encoded, and room for headers.
 pub(super) const MAX_HEAD_BYTES: usize = 32 << 10;
@@ -32,14 +34,8 @@ const RAW_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
     \r\n\
     error: timeout: the request did not arrive in the time given for it\n";
 
-/// Serves to the end of the connection. `files` is where parts of files can be put to be sent from there: present where
-/// nothing has to be done to the bytes on their way.
-pub(super) async fn serve<S>(
-    stream: S,
-    visit: Visit,
-    files: Option<FileQueue>,
-    watchdog: &mut Watchdog,
-) -> End
+/// Serves to the end of the connection.
+pub(super) async fn serve<S>(stream: S, visit: Visit, watchdog: &mut Watchdog) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -47,18 +43,9 @@ where
     let service = {
         let watch = Arc::clone(&watch);
         service_fn(move |request: Request<Incoming>| {
-            let (site, watch, caller) = (site.clone(), Arc::clone(&watch), caller.clone());
             let part = watch.begin_request();
-            let files = files.clone();
-            async move {
-                let mut request = request.map(|body| Upload::new(body, &watch));
-                if let Some(files) = files {
-                    request.extensions_mut().insert(files);
-                }
-                let response = site.respond(request, caller).await;
-                watch.note_answered();
-                Ok::<Response<_>, Infallible>(response.map(|body| Download::new(body, part)))
-            }
+            let answering = site.respond(request.map(|body| Upload::new(body, &watch)), &caller);
+            Answered { answering, part: Some(part) }
         })
     };
     let mut connection = http1::Builder::new()
@@ -82,6 +69,25 @@ where
             say_last(stream, if unanswered { RAW_TIMEOUT } else { b"" });
             End::Cut(cut)
         }
+    }
+}
+
+/// An answer, of which the watch is told once it is there.
+struct Answered {
+    answering: Answering,
+    /// Present until then.
+    part: Option<Part>,
+}
+
+impl Future for Answered {
+    type Output = Result<Response<Download>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(Pin::new(&mut self.answering).poll(cx));
+        // Absent only after the answer was handed out, and a future is not polled then.
+        let Some(part) = self.part.take() else { return Poll::Pending };
+        part.watch().note_answered();
+        Poll::Ready(Ok(response.map(|body| Download::new(body, part))))
     }
 }
 

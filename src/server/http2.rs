@@ -114,7 +114,7 @@ async fn answer(
     let watch = Arc::clone(&stream.watch);
     let without_body = request.method() == Method::HEAD;
     let request = with_host(request.map(|body| Upload::of_stream(body, &watch)));
-    let response = unless_given_up(&watch, site.respond(request, caller)).await;
+    let response = unless_given_up(&watch, site.respond(request, &caller)).await;
     watch.note_answered();
     let response = match response {
         Some(response) => response.map(Content::Answer),

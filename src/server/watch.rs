@@ -150,6 +150,12 @@ impl Watch {
     }
 }
 
+impl Part {
+    pub(super) fn watch(&self) -> &Watch {
+        &self.0
+    }
+}
+
 impl Drop for Part {
     fn drop(&mut self) {
         self.0.open_parts.fetch_sub(1, Relaxed);

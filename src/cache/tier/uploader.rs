@@ -18,7 +18,8 @@ use super::{Operation, Tier};
 use crate::blobs::Pin;
 use crate::bucket::{BodyChecksum, BucketError, BucketObject, BucketPath, WriteMode};
 use crate::cache::error::CacheError;
-use crate::cache::read::{self, Object};
+use crate::cache::opening;
+use crate::cache::read::Object;
 use crate::cache::state::State;
 use crate::index::table::Slot;
 use crate::object::ETag;
@@ -103,7 +104,7 @@ impl Uploader {
             self.state.table.set_saved(job.hash, job.sequence);
             return Tried::Done;
         };
-        let object = match read::open(&self.state, &job.name, slot, pin).await {
+        let object = match opening::open(&self.state, &job.name, slot, pin).await {
             Ok(Some(object)) => object,
             Ok(None) => return self.lost(job, &path),
             Err(error) => return not_now(&error),
@@ -204,12 +205,13 @@ impl Uploader {
             Err(BucketError::NotFound) => return Tried::NotNow,
             Err(error) => return Tried::Failed(error),
         };
-        let own = match read::open_header(&self.state, &job.name, *slot, self.state.store.pin(&slot.location))
-            .await
-        {
-            Ok(own) => own,
-            Err(error) => return not_now(&error),
-        };
+        let own =
+            match opening::open_header(&self.state, &job.name, *slot, self.state.store.pin(&slot.location))
+                .await
+            {
+                Ok(own) => own,
+                Err(error) => return not_now(&error),
+            };
         let theirs = match there.checksum {
             Some(BodyChecksum::Xxh3(checksum)) => Some(checksum),
             _ => None,

@@ -5,11 +5,11 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderMap,
     HeaderName, HeaderValue,
 };
-use http::{Extensions, StatusCode};
 
 use super::checksums::Subject;
 use super::payload::Payload;
@@ -66,9 +66,8 @@ pub(super) async fn get(
     name: ObjectName,
     query: &Query,
     headers: &HeaderMap,
-    extensions: &Extensions,
+    files: Option<&FileQueue>,
 ) -> Result<Response, Refusal> {
-    let files = extensions.get::<FileQueue>();
     overridden(read::get(context, account, name, headers, files).await?, query)
 }
 
