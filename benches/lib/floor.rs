@@ -1,6 +1,7 @@
 //! The least that a server can do for a cache's requests, to see what a machine has to give: a request's head is looked at no
 //! further than its path and length; a body is gathered and written behind others in a large file, asked for its
-//! blocks and aligned as larder does; a hit is one `sendfile` from there. No checksum, no rights, no capacity, nothing kept
+//! blocks and aligned as larder does; a hit is one `sendfile` from there, or where it is small, one `send` of head and body from
+//! memory. No checksum, no rights, no capacity, nothing kept
 //! over a restart, nobody that goes away or sends bad requests. Whoever is near it has nothing left to gain by less work in
 //! the server.
 //!
@@ -15,7 +16,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use rustix::event::epoll;
 use rustix::fs::{FallocateFlags, fallocate, sendfile};
@@ -26,6 +27,8 @@ const LARGEST: usize = 12 << 20;
 /// Bytes of a write call.
 const WRITE: usize = 128 << 10;
 const LISTENER: u64 = u64::MAX;
+/// Bodies up to this many bytes are sent from memory.
+const SMALL: usize = 4096;
 
 /// What one thread has.
 struct Floor<'a> {
@@ -36,7 +39,13 @@ struct Floor<'a> {
 
 struct Shared {
     files: Vec<File>,
-    objects: RwLock<HashMap<Vec<u8>, Place>>,
+    objects: RwLock<HashMap<Vec<u8>, Object>>,
+}
+
+#[derive(Clone)]
+struct Object {
+    place: Place,
+    small: Option<Arc<[u8]>>,
 }
 
 /// Where a body is, or what is left of it to send.
@@ -142,21 +151,24 @@ impl Connection {
             let waits = request.len() == head && find(request, b"Expect: ").is_some();
             return if waits { self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n") } else { Ok(()) };
         }
-        let found = floor.shared.objects.read().unwrap().get(path).copied();
-        let answer = match (method, found) {
+        let found = floor.shared.objects.read().unwrap().get(path).cloned();
+        let mut answer = match (method, &found) {
             (b"PUT", _) => {
                 floor.store(path, &request[head..head + length])?;
-                "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n".to_owned()
+                b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n".to_vec()
             }
-            (b"GET", Some(place)) => {
-                self.sending = found;
-                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", place.length)
+            (b"GET", Some(object)) => {
+                self.sending = object.small.is_none().then_some(object.place);
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", object.place.length).into_bytes()
             }
-            _ => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            _ => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
         };
+        if let (b"GET", Some(small)) = (method, found.and_then(|object| object.small)) {
+            answer.extend_from_slice(&small);
+        }
         self.filled = 0;
         let more = if self.sending.is_some() { SendFlags::MORE } else { SendFlags::empty() };
-        send(&self.stream, answer.as_bytes(), more | SendFlags::NOSIGNAL)?;
+        send(&self.stream, &answer, more | SendFlags::NOSIGNAL)?;
         Ok(())
     }
 }
@@ -173,7 +185,8 @@ impl Floor<'_> {
             file.write_all_at(part, at)?;
         }
         let place = Place { file: self.file, offset, length: body.len() };
-        self.shared.objects.write().unwrap().insert(path.to_owned(), place);
+        let small = (body.len() <= SMALL).then(|| Arc::from(body));
+        self.shared.objects.write().unwrap().insert(path.to_owned(), Object { place, small });
         Ok(())
     }
 }
