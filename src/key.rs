@@ -137,10 +137,11 @@ impl ObjectKey {
         if let Some(control) = key.bytes().find(u8::is_ascii_control) {
             return Err(KeyError::Control(control));
         }
-        for segment in key.split('/') {
+        // By bytes: segments are short, and to look for a character in a text is made for long ones.
+        for segment in key.as_bytes().split(|byte| *byte == b'/') {
             match segment {
-                "" => return Err(KeyError::EmptySegment),
-                "." | ".." => return Err(KeyError::DotSegment),
+                b"" => return Err(KeyError::EmptySegment),
+                b"." | b".." => return Err(KeyError::DotSegment),
                 _ => {}
             }
         }
