@@ -39,7 +39,7 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Answer>> {
         match &mut self.0 {
-            // Futures are not asked again once they are ready; one that is all the same gets what a box would do: it waits forever.
+            // Nobody asks a future again once it was ready; who does is told to wait, for ever.
             State::Now(response) => response.take().map_or(Poll::Pending, Poll::Ready),
             State::Later(waiting) => waiting.as_mut().poll(cx),
         }
