@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::api::{self, Api};
-use super::figures::{bytes, count, name, percent, table, time};
+use super::figures::{COLUMNS, bytes, count, name, percent, table, time};
 use super::{CliError, print};
 use crate::analytics::counts::ratio;
 use crate::analytics::summary::{Level, NamespaceSummary, Summary};
@@ -131,9 +131,29 @@ fn shown(summary: &Summary, url: &str) -> String {
             Level::Warn => "Warning",
             Level::Ok => "Well",
         };
-        let _ = writeln!(text, "{level}: {}", name(&health.text, 500));
+        let _ = writeln!(text, "{}", wrapped(&format!("{level}: {}", name(&health.text, 500))));
     }
     text
+}
+
+/// `text` in lines of at most [`COLUMNS`], all but the first indented. A longer word has a line of its own.
+fn wrapped(text: &str) -> String {
+    const INDENT: &str = "  ";
+    let (mut lines, mut length) = (String::new(), 0);
+    for word in text.split(' ') {
+        let word_length = word.chars().count();
+        if length > 0 && length + 1 + word_length > COLUMNS {
+            lines.push('\n');
+            lines.push_str(INDENT);
+            length = INDENT.len();
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        lines.push_str(word);
+        length += word_length;
+    }
+    lines
 }
 
 fn evicted(summary: &Summary) -> String {
@@ -176,7 +196,6 @@ fn seconds(number: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::analytics::summary::{BucketSummary, ClientSummary, CurvePoint, Health};
-    use crate::cli::figures::COLUMNS;
 
     fn summary() -> Summary {
         Summary {
@@ -219,7 +238,10 @@ mod tests {
                 queue_bytes: 1 << 20,
             }),
             clients: vec![ClientSummary { client: "sccache 0.10.0".to_owned(), requests: 9 }],
-            health: vec![Health { level: Level::Warn, text: "look\u{1b}[31m here".to_owned() }],
+            health: vec![Health {
+                level: Level::Warn,
+                text: format!("look\u{1b}[31m here: {}", "the disk is short of room ".repeat(4)),
+            }],
         }
     }
 
