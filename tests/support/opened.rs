@@ -70,6 +70,13 @@ impl Opened {
     pub async fn after_crash(self) -> Self {
         let Self { cache, metrics, options, _scratch } = self;
         drop((cache, metrics));
+        // sled lets go of its file a moment after it was dropped, on a thread of its own. Of a process that ended nothing is left.
+        let db = options.data_dir.join("index/db");
+        let is_locked = || {
+            let tried = std::fs::File::open(&db).map(|file| file.try_lock());
+            matches!(tried, Ok(Err(std::fs::TryLockError::WouldBlock)))
+        };
+        until("sled lets go of its file", async || !is_locked()).await;
         let (cache, metrics) = open(&options).await;
         Self { cache, metrics, options, _scratch }
     }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-/// Measures a directory's blocks again and again, and remembers the most it saw.
+/// Measures a directory's blocks again and again, and remembers the most that three looks in a row saw. A single one is no
+/// moment: where it is interrupted, or a directory gets another name meanwhile, it counts what has moved twice.
 pub struct Sampler {
     most: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<u64>>,
+    thread: Option<JoinHandle<usize>>,
 }
 
 impl Sampler {
@@ -22,9 +23,11 @@ impl Sampler {
         let (most, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (shared_most, shared_stop) = (Arc::clone(&most), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
-            let mut samples = 0;
+            let (mut samples, mut last) = (0, [0; 3]);
             while !shared_stop.load(Ordering::Relaxed) {
-                shared_most.fetch_max(crate::opened::block_bytes(&dir), Ordering::Relaxed);
+                last[samples % last.len()] = crate::opened::block_bytes(&dir);
+                let seen_by_all = last.into_iter().min().unwrap_or(0);
+                shared_most.fetch_max(seen_by_all, Ordering::Relaxed);
                 samples += 1;
             }
             samples
@@ -32,7 +35,7 @@ impl Sampler {
         Self { most, stop, thread: Some(thread) }
     }
 
-    /// The most bytes of blocks that were ever seen.
+    /// The most bytes of blocks that were seen.
     pub fn end(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         let samples = self.thread.take().unwrap().join().unwrap();
