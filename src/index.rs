@@ -146,9 +146,9 @@ pub trait Index: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Entry>, IndexError>;
 
-    /// Bytes of disk blocks that the engine takes.
+    /// Bytes of disk blocks that the engine takes with all that was applied, also what it had not written by then.
     ///
     /// # Errors
-    /// The disk's.
+    /// The engine's, or the disk's.
     fn disk_bytes(&self) -> Result<u64, IndexError>;
 }

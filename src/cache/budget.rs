@@ -22,8 +22,8 @@ const AHEAD_PART: u64 = 256;
 const MAX_STEP_BYTES: u64 = 16 << 20;
 /// Smallest distance between the limit and the mark from which eviction works ahead.
 const MIN_AHEAD_BYTES: u64 = 512 << 10;
-/// Most that the index was seen to grow by one batch or flush, in bytes, and some more.
-const MIN_INDEX_HEADROOM: u64 = 1 << 20;
+/// Most that a database was seen to grow by one batch or flush, in bytes, and some more.
+const MIN_INDEX_HEADROOM: u64 = 3 << 19;
 
 /// The budget of one data directory.
 pub(super) struct Budget {

@@ -23,8 +23,9 @@ use crate::key::MAX_KEY_BYTES;
 
 /// Changes in one call of the engine; larger batches were measured to leak in sled.
 const BATCH: usize = 100;
-/// Bytes of names in one call. With names of 900 bytes a hundred changes were seen to add more than a MiB.
-const BATCH_BYTES: usize = 32 << 10;
+/// Bytes of names in one call. sled writes pages anew around a change: with 16 KiB of names of 280 to 1000 bytes one call was
+/// seen to add 1.2 MB, with 32 KiB 1.5 MB. See `MIN_INDEX_HEADROOM`.
+const BATCH_BYTES: usize = 16 << 10;
 /// So many objects that are gone may wait to be taken out; beyond that they no longer wait for a quiet time. Eight bytes each.
 const MOST_WAITING: usize = 1 << 20;
 /// Time that a shutdown gives the index for what is new in it, and again for the order of use: of millions of objects there may
@@ -32,6 +33,8 @@ const MOST_WAITING: usize = 1 << 20;
 const FINISH_TIME: Duration = Duration::from_secs(3);
 /// Groups of recency written in one pass.
 const RECENCY_GROUPS: usize = 256;
+/// Groups of recency in one step, of 10 KB each.
+const RECENCY_BATCH: usize = 4;
 
 /// Passes that a listing tries until the index has everything.
 const CATCH_UP_PASSES: usize = 4;
@@ -318,15 +321,8 @@ impl Indexer {
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(batch_len(rest));
             rest = later;
-            // What a batch adds was counted ahead; here it must really be there.
-            if evict::make_room(&self.state, 0)?.is_none() {
-                return Ok(false);
-            }
             let began = Instant::now();
-            index.apply(batch)?;
-            let bytes = index.disk_bytes()?;
-            self.state.budget.set_index_bytes(bytes);
-            if bytes > self.most_bytes() {
+            if !self.step(index, || index.apply(batch))? {
                 return Ok(false);
             }
             match pace() {
@@ -340,13 +336,39 @@ impl Indexer {
         Ok(true)
     }
 
+    /// One call of the engine, or a few. False when there is no room for what it adds, or the index has become too large.
+    fn step(
+        &self,
+        index: &dyn Index,
+        work: impl FnOnce() -> Result<(), IndexError>,
+    ) -> Result<bool, IndexError> {
+        // What a step adds was counted ahead; here it must really be there.
+        if evict::make_room(&self.state, 0)?.is_none() {
+            return Ok(false);
+        }
+        work()?;
+        let bytes = index.disk_bytes()?;
+        self.state.budget.set_index_bytes(bytes);
+        Ok(bytes <= self.most_bytes())
+    }
+
     fn save_recency(&mut self, at_most: usize, may_go_on: &dyn Fn() -> bool) {
         let index = self.state.index();
         let mut resume = 0;
-        for _ in (0..at_most).take_while(|_| may_go_on()) {
-            let Some((group, rows)) = self.state.table.next_changed_group(&mut resume) else { break };
-            if let Err(error) = index.put_recency(group, &rows) {
-                return self.give_up(&error);
+        for _ in (0..at_most).step_by(RECENCY_BATCH).take_while(|_| may_go_on()) {
+            let mut any = false;
+            let batch = || {
+                for _ in 0..RECENCY_BATCH {
+                    let Some((group, rows)) = self.state.table.next_changed_group(&mut resume) else { break };
+                    any = true;
+                    index.put_recency(group, &rows)?;
+                }
+                Ok(())
+            };
+            match self.step(&*index, batch) {
+                Ok(true) if any => {}
+                Ok(_) => break,
+                Err(error) => return self.give_up(&error),
             }
         }
     }

@@ -113,3 +113,18 @@ fn sled_remembers_what_was_checkpointed() {
     assert_eq!(all(&index), [entry(1, "a", "x")]);
     assert_eq!(index.progress().unwrap(), [Progress { segment: 4, block: 5, identity: u64::MAX }]);
 }
+
+/// The capacity is kept by this figure: what is on its way to the disk is in it.
+#[test]
+fn sled_counts_what_it_has_not_written_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = SledIndex::open(dir.path()).unwrap();
+    for first in (0..2000).step_by(20) {
+        let puts: Vec<Change> =
+            (first..first + 20).map(|at| Change::Put(entry(at, "a", &format!("{at:0>900}")))).collect();
+        index.apply(&puts).unwrap();
+        let counted = index.disk_bytes().unwrap();
+        index.checkpoint(&[]).unwrap();
+        assert_eq!(counted, index.disk_bytes().unwrap(), "after {first} entries");
+    }
+}

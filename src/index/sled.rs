@@ -180,6 +180,8 @@ impl Index for SledIndex {
     }
 
     fn disk_bytes(&self) -> Result<u64, IndexError> {
+        // sled writes behind its callers, on threads of its own: on a busy machine much of what was applied is not in its file yet.
+        guarded(|| Ok(self.db.flush().map(drop)?))?;
         Ok(care::directory_bytes(&self.path)?)
     }
 }
