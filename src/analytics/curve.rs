@@ -1,6 +1,6 @@
 //! The miss-ratio curve: which share of the reads a cache of another size would have answered, learnt while requests go by.
 //!
-//! Owns the six small caches that are simulated beside the real one, the counts they share and how these grow old. Knows
+//! Owns the small caches that are simulated beside the real one, the counts they share and how these grow old. Knows
 //! hashes and sizes; neither what an object is called, unless it is asked for a hash, nor whether the real cache still has it.
 //!
 //! It is spatial sampling of fixed size (SHARDS, FAST '15), in the form of miniature simulations (ATC '17): whether an
@@ -14,6 +14,7 @@
 
 mod lru;
 mod simulation;
+mod simulations;
 mod state;
 
 use std::hash::{BuildHasher, RandomState};
@@ -22,7 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use twox_hash::XxHash3_64;
 
-use self::simulation::{Access, Simulation};
+use self::simulation::{Access, Event};
+use self::simulations::Simulations;
 pub use self::state::StateError;
 use crate::key::ObjectName;
 
@@ -65,8 +67,8 @@ pub struct Curve {
 
 struct Learnt {
     counts: Counts,
-    /// Smallest first, as [`FACTORS`].
-    simulations: [Simulation; FACTORS.len()],
+    /// Of [`FACTORS`].
+    simulations: Simulations,
 }
 
 /// What counts for all sizes.
@@ -92,7 +94,7 @@ impl Curve {
     /// As [`Curve::new`], with at most so many objects in each sample, which `seed` draws.
     #[must_use]
     pub fn with_samples(capacity: u64, samples: usize, seed: u64) -> Self {
-        let simulations = sizes(capacity).map(|blocks| Simulation::new(blocks, samples));
+        let simulations = Simulations::new(&sizes(capacity), samples);
         Self::of(seed, Learnt { counts: Counts::default(), simulations })
     }
 
@@ -106,15 +108,7 @@ impl Curve {
         let wanted = sizes(capacity);
         let same = saved.len() == wanted.len() && wanted.iter().zip(&saved).all(|(a, b)| *a == b.capacity);
         let counts = if same { counts } else { Counts { aged_ms: counts.aged_ms, ..Counts::default() } };
-        let simulations = wanted.map(|blocks| {
-            // A larger LRU cache holds all that a smaller one does, in the same order.
-            let nearest = saved.iter().find(|saved| saved.capacity >= blocks).or(saved.last());
-            let mut simulation = Simulation::new(blocks, DEFAULT_SAMPLES);
-            if let Some(nearest) = nearest {
-                simulation.take_over(nearest, same);
-            }
-            simulation
-        });
+        let simulations = Simulations::restore(&wanted, DEFAULT_SAMPLES, &saved, same);
         Ok(Self::of(seed, Learnt { counts, simulations }))
     }
 
@@ -138,7 +132,7 @@ impl Curve {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let access = Access::new((hash, blocks(bytes)));
         if access.is_sampled(f64::from_bits(self.widest.load(Ordering::Relaxed))) {
-            self.learn(|simulation| simulation.read(&access));
+            self.learn(&Event::Read(access));
         }
     }
 
@@ -146,7 +140,7 @@ impl Curve {
     /// have the object, whose size is known from before.
     pub fn missed(&self, hash: u64) {
         self.misses.fetch_add(1, Ordering::Relaxed);
-        self.learn(|simulation| simulation.missed(hash));
+        self.learn(&Event::Missed(hash));
     }
 
     /// An object was stored, or replaced, that takes `bytes` on disk. No read, but the object is the most recent one now. `after_miss` says
@@ -156,13 +150,13 @@ impl Curve {
             self.refilled.fetch_add(1, Ordering::Relaxed);
         }
         let access = Access::new((hash, blocks(bytes)));
-        self.learn(|simulation| simulation.stored(&access, after_miss));
+        self.learn(&Event::Stored(access, after_miss));
     }
 
     /// An object went for another reason than room: deleted, expired, damaged. Never to be called for an eviction: which objects
     /// a cache of another size would have evicted is what the curve is about.
     pub fn removed(&self, hash: u64) {
-        self.learn(|simulation| simulation.removed(hash));
+        self.learn(&Event::Removed(hash));
     }
 
     /// Lets what was counted before `now_ms`, milliseconds since the Unix epoch, count less: half as much for each day. To be called
@@ -180,9 +174,7 @@ impl Curve {
         counts.reads *= left;
         counts.misses *= left;
         counts.refilled *= left;
-        for simulation in &mut learnt.simulations {
-            simulation.scale_counts(left);
-        }
+        learnt.simulations.scale_counts(left);
     }
 
     /// The curve at all of [`FACTORS`], smallest first; `None` while nothing was read.
@@ -195,14 +187,14 @@ impl Curve {
             return None;
         }
         let mut at_least = 0.0_f64;
-        let mut sizes = FACTORS.iter().zip(&learnt.simulations);
+        let mut sizes = FACTORS.iter().zip(learnt.simulations.iter());
         Some(std::array::from_fn(|_| {
-            let Some((factor, simulation)) = sizes.next() else {
+            let Some((factor, (capacity, simulation))) = sizes.next() else {
                 return Point { factor: 0.0, capacity: 0, hit_ratio: 0.0 };
             };
             // What a sample says of a larger cache may be a little less by chance, and never is in truth.
             at_least = at_least.max(simulation.hits(reads, refilled) / (reads + misses)).min(1.0);
-            Point { factor: *factor, capacity: simulation.capacity() * BLOCK, hit_ratio: at_least }
+            Point { factor: *factor, capacity: capacity * BLOCK, hit_ratio: at_least }
         }))
     }
 
@@ -223,15 +215,15 @@ impl Curve {
     }
 
     fn of(seed: u64, learnt: Learnt) -> Self {
-        let widest = AtomicU64::new(widest(&learnt.simulations));
+        let widest = AtomicU64::new(learnt.simulations.widest().to_bits());
         let [reads, misses, refilled] = [0; 3].map(AtomicU64::new);
         Self { seed, widest, reads, misses, refilled, learnt: Mutex::new(learnt) }
     }
 
-    fn learn(&self, mut each: impl FnMut(&mut Simulation)) {
+    fn learn(&self, event: &Event) {
         let mut learnt = self.learnt.lock();
-        learnt.simulations.iter_mut().for_each(&mut each);
-        self.widest.store(widest(&learnt.simulations), Ordering::Relaxed);
+        learnt.simulations.learn(event);
+        self.widest.store(learnt.simulations.widest().to_bits(), Ordering::Relaxed);
     }
 
     fn take_in(&self, counts: &mut Counts) {
@@ -239,10 +231,6 @@ impl Curve {
         counts.misses += self.misses.swap(0, Ordering::Relaxed) as f64;
         counts.refilled += self.refilled.swap(0, Ordering::Relaxed) as f64;
     }
-}
-
-fn widest(simulations: &[Simulation]) -> u64 {
-    simulations.iter().map(Simulation::threshold).fold(0.0, f64::max).to_bits()
 }
 
 /// The sizes around a capacity in bytes, in blocks, each as [`FACTORS`] has it: rounded last, or the largest would be short by 31 blocks.
@@ -262,22 +250,24 @@ mod tests {
     /// = 1.67 MB. While a threshold falls, 8192 · (32 + 8) bytes more for a moment.
     #[test]
     fn memory_is_bounded_by_the_samples() {
-        let curve = Curve::new(1 << 40);
-        let memory = || {
+        const ONE: usize = DEFAULT_SAMPLES * 24 + 2 * DEFAULT_SAMPLES * 5;
+        // The first has room for everything at all sizes, the other at none.
+        for (capacity, apart) in [(1 << 40, 1), (1 << 30, FACTORS.len())] {
+            let curve = Curve::new(capacity);
+            let store = |objects: std::ops::Range<u64>| {
+                for object in objects {
+                    let hash = object.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    curve.stored(hash, 4096 * (1 + object % 50), true);
+                }
+                size_of::<Curve>() + curve.learnt.lock().simulations.memory()
+            };
+            let full = store(0..300_000);
+            assert!(full > apart * ONE && full < apart * ONE + 4096, "{full} bytes at {capacity}");
+            assert_eq!(store(300_000..400_000), full, "nothing grows");
+            assert!(full + DEFAULT_SAMPLES * (size_of::<Access>() + size_of::<f64>()) < 10_000_000);
             let learnt = curve.learnt.lock();
-            size_of::<Curve>() + learnt.simulations.iter().map(Simulation::memory).sum::<usize>()
-        };
-        let empty = memory();
-        for object in 0..300_000_u64 {
-            curve.stored(object.wrapping_mul(0x9e37_79b9_7f4a_7c15), 4096 * (1 + object % 50), true);
+            let (_, largest) = learnt.simulations.iter().last().unwrap();
+            assert!(largest.threshold() < 0.2, "samples were thinned");
         }
-        assert_eq!(memory(), empty, "nothing grows");
-        let full = FACTORS.len() * (DEFAULT_SAMPLES * 24 + 2 * DEFAULT_SAMPLES * 5);
-        assert!(empty > full && empty < full + 4096, "{empty} bytes, {full} expected");
-        assert!(empty + DEFAULT_SAMPLES * (size_of::<Access>() + size_of::<f64>()) < 10_000_000);
-        assert!(
-            curve.learnt.lock().simulations.iter().all(|one| one.threshold() < 0.2),
-            "samples were thinned"
-        );
     }
 }

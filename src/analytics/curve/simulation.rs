@@ -58,6 +58,18 @@ pub(super) struct Access {
     root: f64,
 }
 
+/// What a simulation learns of.
+pub(super) enum Event {
+    /// The real cache answered a read.
+    Read(Access),
+    /// It did not, of the object with this hash.
+    Missed(u64),
+    /// An object was stored; whether after such a miss.
+    Stored(Access, bool),
+    /// The object with this hash went for another reason than room.
+    Removed(u64),
+}
+
 impl Access {
     pub(super) fn new((hash, blocks): Sampled) -> Self {
         // 53 bits are what an f64 holds exactly.
@@ -84,7 +96,7 @@ impl Simulation {
         Self { capacity, threshold: 1.0, used: 0.0, lru: Lru::new(most.max(16)), counts: Sums::default() }
     }
 
-    /// Takes the objects of a saved one, of another capacity perhaps; its counts as well when they are to be kept.
+    /// Takes the objects of a saved one, of another capacity perhaps; its counts as well when they are to be kept. Evicts nothing.
     pub(super) fn take_over(&mut self, saved: &Saved, with_counts: bool) {
         self.threshold = saved.threshold;
         if with_counts {
@@ -95,8 +107,32 @@ impl Simulation {
         }
     }
 
-    pub(super) fn capacity(&self) -> u64 {
-        self.capacity
+    /// The same with another capacity, which is not smaller.
+    pub(super) fn with_capacity(&self, capacity: u64) -> Self {
+        let mut larger = Self::new(capacity, self.lru.most());
+        let objects = self.objects().collect();
+        let Self { threshold, counts, .. } = *self;
+        larger.take_over(&Saved { capacity, threshold, counts, objects }, true);
+        larger
+    }
+
+    /// True when nothing but the capacities may differ.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let same = self.threshold.total_cmp(&other.threshold).is_eq() && self.counts == other.counts;
+        same && self.objects().eq(other.objects())
+    }
+
+    /// True when the object of this event would not be taken in for its size.
+    pub(super) fn is_too_small_for(&self, event: &Event) -> bool {
+        match event {
+            Event::Read(access) | Event::Stored(access, _) => u64::from(access.blocks) > self.capacity,
+            Event::Missed(_) | Event::Removed(_) => false,
+        }
+    }
+
+    /// True when it has taken in more than it has room for.
+    pub(super) fn is_over(&self) -> bool {
+        self.used > self.capacity as f64
     }
 
     pub(super) fn threshold(&self) -> f64 {
@@ -139,7 +175,25 @@ impl Simulation {
         }
     }
 
-    pub(super) fn read(&mut self, access: &Access) {
+    /// Learns of an event. To be followed by [`Simulation::evict`].
+    pub(super) fn learn(&mut self, event: &Event) {
+        match event {
+            Event::Read(access) => self.read(access),
+            Event::Missed(hash) => self.missed(*hash),
+            Event::Stored(access, after_miss) => self.stored(access, *after_miss),
+            Event::Removed(hash) => self.removed(*hash),
+        }
+    }
+
+    /// Lets go of the oldest until the rest has room.
+    pub(super) fn evict(&mut self) {
+        while self.is_over() && self.lru.len() > 1 {
+            let Some(oldest) = self.lru.remove_oldest() else { break };
+            self.used -= self.room(&Access::new(oldest));
+        }
+    }
+
+    fn read(&mut self, access: &Access) {
         if access.is_sampled(self.threshold) {
             let stands_for = access.stands_for(self.threshold);
             self.counts.reads += stands_for;
@@ -149,13 +203,13 @@ impl Simulation {
         }
     }
 
-    pub(super) fn missed(&mut self, hash: u64) {
+    fn missed(&mut self, hash: u64) {
         if let Some(blocks) = self.lru.touch(hash) {
             self.counts.found_missed += Access::new((hash, blocks)).stands_for(self.threshold);
         }
     }
 
-    pub(super) fn stored(&mut self, access: &Access, after_miss: bool) {
+    fn stored(&mut self, access: &Access, after_miss: bool) {
         if access.is_sampled(self.threshold) {
             if after_miss {
                 self.counts.refilled += access.stands_for(self.threshold);
@@ -167,13 +221,13 @@ impl Simulation {
         }
     }
 
-    pub(super) fn removed(&mut self, hash: u64) {
+    fn removed(&mut self, hash: u64) {
         if let Some(blocks) = self.lru.remove(hash) {
             self.used -= self.room(&Access::new((hash, blocks)));
         }
     }
 
-    /// Makes a sampled object the newest, and makes room for it. True when it was there.
+    /// Makes a sampled object the newest. True when it was there.
     fn put(&mut self, access: &Access) -> bool {
         let known = self.lru.touch(access.hash);
         if known == Some(access.blocks) {
@@ -188,7 +242,6 @@ impl Simulation {
             }
             if access.is_sampled(self.threshold) {
                 self.insert(access);
-                self.evict();
             }
         }
         known.is_some()
@@ -197,13 +250,6 @@ impl Simulation {
     fn insert(&mut self, access: &Access) {
         self.lru.insert((access.hash, access.blocks));
         self.used += self.room(access);
-    }
-
-    fn evict(&mut self) {
-        while self.used > self.capacity as f64 && self.lru.len() > 1 {
-            let Some(oldest) = self.lru.remove_oldest() else { break };
-            self.used -= self.room(&Access::new(oldest));
-        }
     }
 
     /// Lets go of those nearest to the threshold. What stays stands for them from now on.
@@ -217,7 +263,6 @@ impl Simulation {
         self.lru.clear();
         self.used = 0.0;
         objects.iter().rev().for_each(|access| self.insert(access));
-        self.evict();
     }
 
     /// Blocks of the simulated cache that a sampled object takes.

@@ -10,7 +10,8 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::lru::Sampled;
-use super::simulation::{Saved, Simulation, Sums};
+use super::simulation::{Saved, Sums};
+use super::simulations::Simulations;
 use super::{Counts, Curve, DEFAULT_SAMPLES, FACTORS};
 
 const MAGIC: [u8; 8] = *b"LARDRCRV";
@@ -68,12 +69,12 @@ impl Curve {
         + CHECKSUM;
 }
 
-pub(super) fn encode(seed: u64, counts: &Counts, simulations: &[Simulation]) -> Vec<u8> {
+pub(super) fn encode(seed: u64, counts: &Counts, simulations: &Simulations) -> Vec<u8> {
     let head = Head {
         magic: MAGIC,
         version: U32::new(VERSION),
         // There are FACTORS of them.
-        simulations: U32::new(u32::try_from(simulations.len()).unwrap_or(0)),
+        simulations: U32::new(u32::try_from(simulations.iter().count()).unwrap_or(0)),
         seed: U64::new(seed),
         reads: U64::new(counts.reads.to_bits()),
         misses: U64::new(counts.misses.to_bits()),
@@ -82,10 +83,10 @@ pub(super) fn encode(seed: u64, counts: &Counts, simulations: &[Simulation]) -> 
     };
     let mut bytes = Vec::with_capacity(Curve::MOST_STATE_BYTES);
     bytes.extend_from_slice(head.as_bytes());
-    for simulation in simulations {
+    for (capacity, simulation) in simulations.iter() {
         let Sums { reads, hits, found_missed, refilled } = simulation.counts();
         let head = SimulationHead {
-            capacity: U64::new(simulation.capacity()),
+            capacity: U64::new(capacity),
             threshold: U64::new(simulation.threshold().to_bits()),
             reads: U64::new(reads.to_bits()),
             hits: U64::new(hits.to_bits()),
