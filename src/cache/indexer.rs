@@ -3,6 +3,8 @@
 //! It pulls. How far it has come in each segment is all it remembers, so nothing queues up in memory however far it falls
 //! behind, and a start replays just the rest. When the engine fails it is set aside and all of it is pulled again.
 
+mod cursor;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -11,13 +13,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use self::cursor::Cursor;
 use super::evict;
 use super::loader::{renew_index, replace_index};
 use super::signal::WakeUp;
 use super::state::{State, gauge};
 use super::throttle::Throttle;
+use crate::blobs::RecordHeader;
 use crate::blobs::segment::Kind;
-use crate::blobs::{RecordHeader, Segment, blocks, footer, replay};
 use crate::index::{Change, Entry, Index, IndexError, Progress};
 use crate::key::MAX_KEY_BYTES;
 
@@ -73,15 +76,6 @@ struct Indexer {
     /// It takes nothing more until it is written anew.
     is_full: bool,
     throttle: Throttle,
-}
-
-/// How far a segment is taken in.
-#[derive(Clone, Copy, Default)]
-struct Cursor {
-    /// Bytes of its headers.
-    header_bytes: usize,
-    /// Records below this block are in the index; `u32::MAX`: all, for good.
-    block: u32,
 }
 
 /// Takes in everything that was stored before the call, and returns the index that has it.
@@ -241,7 +235,7 @@ impl Indexer {
             }
             // Asked before the headers are read: what is sealed by then has no more to come.
             let sealed = segment.is_sealed();
-            let (records, mut next) = match self.records_from(&segment, cursor) {
+            let (records, mut next) = match cursor.records(&self.state.store, &segment) {
                 Ok(found) => found,
                 // A segment that was freed meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -263,36 +257,6 @@ impl Indexer {
             self.cursors.insert(id, next);
         }
         Ok(true)
-    }
-
-    /// The records of `segment` behind `cursor`, and where the cursor is after them.
-    fn records_from(
-        &self,
-        segment: &Segment,
-        cursor: Cursor,
-    ) -> io::Result<(Vec<(RecordHeader, u32)>, Cursor)> {
-        let headers = match segment.kind() {
-            Kind::Solo => None,
-            Kind::Shared => self.state.store.headers_from(segment, cursor.header_bytes)?,
-        };
-        let Some((salt, bytes)) = headers else {
-            let records = replay::replay(segment, u32::MAX)?.records;
-            return Ok((records, cursor));
-        };
-        let mut next = cursor;
-        let mut records = Vec::new();
-        for view in footer::Entries::new(&bytes, salt) {
-            next.header_bytes += view.header_len();
-            let end = blocks(view.header_len() as u64 + view.body_len());
-            let end = view.block().saturating_add(u32::try_from(end).unwrap_or(u32::MAX));
-            if view.block() >= cursor.block
-                && let Some(header) = view.to_header()
-            {
-                records.push((header, view.block()));
-            }
-            next.block = next.block.max(end);
-        }
-        Ok((records, next))
     }
 
     fn live_entry(&self, segment: u32, header: &RecordHeader, block: u32) -> Option<Entry> {
