@@ -13,6 +13,7 @@ NAMES = {
     "redis": "Redis",
     "larder": "larder, WebDAV",
     "larder-s3": "larder, S3",
+    "floor": "the least that serving takes, WebDAV",
     "garage": "Garage, S3",
 }
 

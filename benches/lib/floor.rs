@@ -144,8 +144,9 @@ impl Connection {
         };
         let mut words = request[..head].split(|byte| *byte == b' ');
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let length =
-            find(&request[..head], b"Content-Length: ").map_or(0, |at| number(&request[at + 16..head]));
+        let length_at = find(&request[..head], b"Content-Length: ")
+            .or_else(|| find(&request[..head], b"content-length: "));
+        let length = length_at.map_or(0, |at| number(&request[at + 16..head]));
         if request.len() < head + length {
             // curl waits for it before it sends a large body.
             let waits = request.len() == head && find(request, b"Expect: ").is_some();
@@ -161,6 +162,8 @@ impl Connection {
                 self.sending = object.small.is_none().then_some(object.place);
                 format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", object.place.length).into_bytes()
             }
+            // Whoever uploads by WebDAV makes directories first.
+            (b"MKCOL", _) => b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n".to_vec(),
             _ => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
         };
         if let (b"GET", Some(small)) = (method, found.and_then(|object| object.small)) {

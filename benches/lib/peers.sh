@@ -56,12 +56,20 @@ dufs() {
     await_http "$1"
 }
 
-# floor NAME PROGRAM THREADS: the least that a server can do, benches/lib/floor.rs.
+# build_floor: builds the least that a server can do, benches/lib/floor.rs, and sets `floor_program`. BENCH_PROFILE is cargo's
+# profile for it (default release).
+build_floor() {
+    local profile=${BENCH_PROFILE:-release}
+    cargo build --locked --profile "$profile" --example floor >&2
+    floor_program=target/${profile/#dev/debug}/examples/floor
+}
+
+# floor NAME THREADS: starts it.
 floor() {
     free_port
     mkdir -p "$dir/$1/files"
     url_of[$1]=http://127.0.0.1:$port
-    serve "$1" "$2" "$port" "$dir/$1/files" "$3"
+    serve "$1" "$floor_program" "$port" "$dir/$1/files" "$2"
     await_http "$1"
 }
 
