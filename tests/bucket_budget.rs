@@ -6,6 +6,8 @@
 mod directory;
 #[path = "support/opened.rs"]
 mod opened;
+#[path = "support/sampler.rs"]
+mod sampler;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -15,6 +17,7 @@ use larder::cache::CacheOptions;
 use larder::config::NamespaceConfig;
 use larder::key::{Namespace, NamespacePattern};
 use opened::{Opened, body, until};
+use sampler::Sampler;
 
 const MIB: u64 = 1 << 20;
 const HOUR: Duration = Duration::from_secs(3600);
@@ -204,4 +207,31 @@ async fn an_upload_past_the_capacity_has_the_bucket_looked_at_before_its_time() 
     })
     .await;
     assert_eq!(bucket.files(), ["default/6", "default/7", "default/8", "default/9"]);
+}
+
+/// What is known of the bucket is in the capacity, also while a large listing is taken in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_capacity_holds_while_a_large_bucket_is_listed_for_the_first_time() {
+    const OBJECTS: usize = 40_000;
+    let bucket = Directory::new();
+    for n in 0..OBJECTS {
+        bucket.write(&format!("default/{:02}/{n}", n % 100), b"x");
+    }
+    let capacity = 64 * MIB;
+    let opened = bucket
+        .cache(|options| {
+            options.capacity = capacity;
+            options.max_object_size = capacity;
+            options.bucket.scan_interval = Duration::from_secs(2);
+        })
+        .await;
+    let sampler = Sampler::start(opened.dir());
+    let is_listed = || opened.metrics.bucket_objects.get() > i64::try_from(OBJECTS).unwrap();
+    let mut stored = 0;
+    while !is_listed() || stored < 300 {
+        opened.put(&format!("new/{stored}"), body(stored, 1 << 20)).await.unwrap();
+        stored += 1;
+    }
+    let most = sampler.end();
+    assert!(most <= capacity, "{most} bytes of blocks seen with a capacity of {capacity}");
 }

@@ -19,7 +19,7 @@ use futures_util::stream::BoxStream;
 use self::survey::Survey;
 use super::breaker::jitter;
 use super::catalogue::Known;
-use super::{Operation, Tier, rescan};
+use super::{Operation, Tier, rescan, upkeep};
 use crate::bucket::{BucketError, BucketPath, BucketRow};
 use crate::cache::indexer::SharedIndexer;
 use crate::cache::state::{State, gauge};
@@ -71,7 +71,13 @@ async fn survey(state: &Arc<State>, tier: &Arc<Tier>) -> Result<Survey, BucketEr
             break;
         }
         let (state, tier) = (Arc::clone(state), Arc::clone(tier));
-        survey = blocking(move || survey.with(&state, &tier, &page)).await?;
+        let taken_in = move || {
+            let survey = survey.with(&state, &tier, &page);
+            // A page adds as much to it as the budget keeps for it between two counts.
+            upkeep::count_catalogue(&state, &tier);
+            survey
+        };
+        survey = blocking(taken_in).await?;
     }
     let shared = Arc::clone(tier);
     let survey = blocking(move || survey.finish(&shared)).await?;

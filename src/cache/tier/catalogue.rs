@@ -263,11 +263,13 @@ impl Catalogue {
         });
     }
 
-    /// Bytes of disk blocks that it takes.
+    /// Bytes of disk blocks that it takes, with all that it was told.
     ///
     /// # Errors
     /// The disk's.
     pub(in crate::cache) fn disk_bytes(&self) -> io::Result<u64> {
+        // As the index: sled writes behind its callers.
+        self.with(|open| Ok(open.db.flush().map(drop)?));
         care::directory_bytes(&self.directory)
     }
 

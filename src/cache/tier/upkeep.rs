@@ -11,6 +11,7 @@ use super::catalogue::Known;
 use super::uploader::Uploader;
 use super::{Tier, budget, deletions, rescan};
 use crate::bucket::BucketPath;
+use crate::cache::evict;
 use crate::cache::indexer::SharedIndexer;
 use crate::cache::state::{State, gauge};
 
@@ -82,12 +83,23 @@ fn checkpoint(state: &State, tier: &Tier) {
         tier.queue.note_not_queued(0);
         state.metrics.store_errors.with_label_values(&["index"]).inc();
     }
+    count_catalogue(state, tier);
+}
+
+/// Counts what the catalogue takes on disk, and makes room for it.
+pub(super) fn count_catalogue(state: &State, tier: &Tier) {
     match tier.catalogue.disk_bytes() {
         Ok(bytes) => {
             state.budget.set_catalogue_bytes(bytes);
             tier.catalogue.limit(bytes);
         }
-        Err(error) => tracing::warn!(%error, "the size of the bucket's catalogue cannot be found out"),
+        Err(error) => {
+            tracing::warn!(%error, "the size of the bucket's catalogue cannot be found out");
+        }
+    }
+    if let Err(error) = evict::keep_ahead(state) {
+        state.metrics.store_errors.with_label_values(&["write"]).inc();
+        tracing::error!(%error, "no room could be made for what is known of the bucket");
     }
 }
 
