@@ -3,6 +3,7 @@
 //! It pulls. How far it has come in each segment is all it remembers, so nothing queues up in memory however far it falls
 //! behind, and a start replays just the rest. When the engine fails it is set aside and all of it is pulled again.
 
+mod counting;
 mod cursor;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use self::counting::Counting;
 use self::cursor::Cursor;
 use super::evict;
 use super::loader::{renew_index, replace_index};
@@ -76,6 +78,7 @@ struct Indexer {
     /// It takes nothing more until it is written anew.
     is_full: bool,
     throttle: Throttle,
+    counting: Counting,
 }
 
 /// Takes in everything that was stored before the call, and returns the index that has it.
@@ -105,6 +108,7 @@ impl SharedIndexer {
             renewed: None,
             is_full: false,
             throttle: Throttle::new(),
+            counting: Counting::default(),
         };
         Self { indexer: Mutex::new(indexer), hurry: AtomicBool::new(false) }
     }
@@ -168,7 +172,9 @@ impl Indexer {
     /// True when the index has everything now.
     fn pass(&mut self, pace: &dyn Fn() -> Pace) -> bool {
         let index = self.state.index();
-        let pulled = self.pull(&*index, pace).and_then(|complete| Ok((complete, index.disk_bytes()?)));
+        let pulled = self
+            .pull(&*index, pace)
+            .and_then(|complete| Ok((complete, self.counting.count(&self.state, &*index)?)));
         drop(index);
         match pulled {
             Ok((_, bytes)) if bytes > self.most_bytes() => {
@@ -302,7 +308,7 @@ impl Indexer {
 
     /// One call of the engine, or a few. False when there is no room for what it adds, or the index has become too large.
     fn step(
-        &self,
+        &mut self,
         index: &dyn Index,
         work: impl FnOnce() -> Result<(), IndexError>,
     ) -> Result<bool, IndexError> {
@@ -311,30 +317,47 @@ impl Indexer {
             return Ok(false);
         }
         work()?;
-        let bytes = index.disk_bytes()?;
-        self.state.budget.set_index_bytes(bytes);
-        Ok(bytes <= self.most_bytes())
+        let counted = self.counting.after_step(&self.state, index)?;
+        Ok(counted.is_none_or(|bytes| bytes <= self.most_bytes()))
     }
 
     fn save_recency(&mut self, at_most: usize, may_go_on: &dyn Fn() -> bool) {
         let index = self.state.index();
-        let mut resume = 0;
-        for _ in (0..at_most).step_by(RECENCY_BATCH).take_while(|_| may_go_on()) {
-            let mut any = false;
+        let saved = self
+            .write_recency(&*index, at_most, may_go_on)
+            .and_then(|()| self.counting.count(&self.state, &*index));
+        if let Err(error) = saved {
+            self.give_up(&error);
+        }
+    }
+
+    /// Up to `at_most` groups.
+    fn write_recency(
+        &mut self,
+        index: &dyn Index,
+        at_most: usize,
+        may_go_on: &dyn Fn() -> bool,
+    ) -> Result<(), IndexError> {
+        let state = Arc::clone(&self.state);
+        let (mut resume, mut groups) = (0, 0);
+        let mut rest = true;
+        while rest && groups < at_most && may_go_on() {
             let batch = || {
                 for _ in 0..RECENCY_BATCH {
-                    let Some((group, rows)) = self.state.table.next_changed_group(&mut resume) else { break };
-                    any = true;
+                    let Some((group, rows)) = state.table.next_changed_group(&mut resume) else {
+                        rest = false;
+                        break;
+                    };
                     index.put_recency(group, &rows)?;
                 }
                 Ok(())
             };
-            match self.step(&*index, batch) {
-                Ok(true) if any => {}
-                Ok(_) => break,
-                Err(error) => return self.give_up(&error),
+            if !self.step(index, batch)? {
+                break;
             }
+            groups += RECENCY_BATCH;
         }
+        Ok(())
     }
 
     fn checkpoint(&mut self) {
@@ -344,12 +367,9 @@ impl Indexer {
             Some(Progress { segment: *segment, block: cursor.block, identity })
         };
         let progress: Vec<Progress> = self.cursors.iter().filter_map(row).collect();
-        let done = index.checkpoint(&progress).and_then(|()| index.disk_bytes());
+        let done = index.checkpoint(&progress).and_then(|()| self.counting.count(&self.state, &*index));
         match done {
-            Ok(bytes) => {
-                self.state.budget.set_index_bytes(bytes);
-                self.state.metrics.index_bytes.set(gauge(bytes));
-            }
+            Ok(bytes) => self.state.metrics.index_bytes.set(gauge(bytes)),
             Err(error) => self.give_up(&error),
         }
     }
@@ -358,6 +378,7 @@ impl Indexer {
         self.state.metrics.store_errors.with_label_values(&["index"]).inc();
         replace_index(&self.state, error);
         self.cursors.clear();
+        self.counting = Counting::default();
     }
 }
 
