@@ -22,8 +22,8 @@ const AHEAD_PART: u64 = 256;
 const MAX_STEP_BYTES: u64 = 16 << 20;
 /// Smallest distance between the limit and the mark from which eviction works ahead.
 const MIN_AHEAD_BYTES: u64 = 512 << 10;
-/// Most that a database was seen to grow by one batch or flush, in bytes, and some more.
-const MIN_INDEX_HEADROOM: u64 = 3 << 19;
+/// Most that a database was seen to grow by one step or flush, in bytes, and some more.
+pub(super) const MIN_INDEX_HEADROOM: u64 = 3 << 19;
 
 /// The budget of one data directory.
 pub(super) struct Budget {
@@ -163,6 +163,11 @@ impl Budget {
         self.grant(bytes, self.writers_limit().saturating_sub(self.claimed.load(Ordering::Acquire)))
     }
 
+    /// As [`Budget::reserve`], where seven times as much is left to the others.
+    pub(super) fn reserve_spare(&self, bytes: u64) -> Option<Reservation> {
+        self.grant(bytes, self.writers_limit().saturating_sub(7 * bytes))
+    }
+
     /// Keeps `bytes` for the caller. There is one claim at a time: it takes the lock of those who make room.
     pub(super) fn claim(&self, bytes: u64) -> Claim<'_> {
         self.claimed.store(bytes, Ordering::Release);
@@ -226,12 +231,29 @@ mod tests {
     use super::*;
     use crate::blobs::StoreOptions;
 
+    const MIB: u64 = 1 << 20;
+
+    fn budget(data: &tempfile::TempDir) -> Budget {
+        let options = StoreOptions { segment_size: MIB, writers: 1, punch_holes: false };
+        Budget::new(64 * MIB, 0, 0, SegmentStore::open(data.path(), options).unwrap())
+    }
+
+    #[test]
+    fn spare_is_what_others_do_not_miss() {
+        let data = tempfile::tempdir().unwrap();
+        let budget = budget(&data);
+        let most = budget.most();
+        assert!(budget.reserve_spare(most / 8).is_some());
+        assert!(budget.reserve_spare(most / 8 + 1).is_none());
+        let _stored = budget.reserve(most / 2).unwrap();
+        assert!(budget.reserve_spare(most / 8).is_none());
+        assert!(budget.reserve_spare(most / 16).is_some());
+    }
+
     #[test]
     fn what_is_claimed_is_promised_to_nobody_else() {
-        const MIB: u64 = 1 << 20;
         let data = tempfile::tempdir().unwrap();
-        let options = StoreOptions { segment_size: MIB, writers: 1, punch_holes: false };
-        let budget = Budget::new(64 * MIB, 0, 0, SegmentStore::open(data.path(), options).unwrap());
+        let budget = budget(&data);
         let most = budget.most();
         let stored = budget.reserve(most - 2 * MIB).unwrap();
         let claim = budget.claim(4 * MIB);

@@ -3,14 +3,12 @@
 //! Asking makes the engine write what it holds, a third of the time of a step of a hundred changes. Knows the budget; not
 //! what the steps are.
 
-use crate::cache::budget::Reservation;
+use crate::cache::budget::{MIN_INDEX_HEADROOM, Reservation};
 use crate::cache::state::State;
 use crate::index::{Index, IndexError};
 
 /// Steps between two times, where there is room for them.
 const STEPS: u64 = 32;
-/// More than a step was seen to add, in bytes.
-const STEP_BYTES: u64 = 3 << 19;
 
 /// The counting of one index.
 #[derive(Default)]
@@ -33,7 +31,10 @@ impl Counting {
             return Ok(None);
         }
         let bytes = self.count(state, index)?;
-        self.0 = state.budget.reserve(STEPS * STEP_BYTES).map(|room| Ahead { _room: room, steps: STEPS });
+        self.0 = state
+            .budget
+            .reserve_spare(STEPS * MIN_INDEX_HEADROOM)
+            .map(|room| Ahead { _room: room, steps: STEPS });
         Ok(Some(bytes))
     }
 
