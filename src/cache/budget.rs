@@ -160,12 +160,16 @@ impl Budget {
 
     /// Promises `bytes` to a writer. `None` when that would pass the limit, or take what somebody has claimed.
     pub(super) fn reserve(&self, bytes: u64) -> Option<Reservation> {
-        self.grant(bytes, self.writers_limit().saturating_sub(self.claimed.load(Ordering::Acquire)))
+        self.grant(bytes, self.unclaimed_limit())
     }
 
     /// As [`Budget::reserve`], where seven times as much is left to the others.
     pub(super) fn reserve_spare(&self, bytes: u64) -> Option<Reservation> {
-        self.grant(bytes, self.writers_limit().saturating_sub(7 * bytes))
+        self.grant(bytes, self.unclaimed_limit().saturating_sub(7 * bytes))
+    }
+
+    fn unclaimed_limit(&self) -> u64 {
+        self.writers_limit().saturating_sub(self.claimed.load(Ordering::Acquire))
     }
 
     /// Keeps `bytes` for the caller. There is one claim at a time: it takes the lock of those who make room.
@@ -260,6 +264,8 @@ mod tests {
         assert!(claim.reserve().is_none(), "there is not so much yet");
         assert!(budget.reserve(MIB).is_none(), "what comes back belongs to the claim");
         drop(stored);
+        assert!(budget.reserve_spare((most - 4 * MIB) / 8).is_some());
+        assert!(budget.reserve_spare(most / 8).is_none(), "what is claimed is not spare");
         let others = budget.reserve(most - 4 * MIB).unwrap();
         assert!(budget.reserve(MIB).is_none());
         let claimed = claim.reserve().unwrap();

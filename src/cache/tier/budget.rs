@@ -73,7 +73,7 @@ async fn survey(state: &Arc<State>, tier: &Arc<Tier>) -> Result<Survey, BucketEr
         let (state, tier) = (Arc::clone(state), Arc::clone(tier));
         let taken_in = move || {
             let survey = survey.with(&state, &tier, &page);
-            // A page adds as much to it as the budget keeps for it between two counts.
+            // A page adds no more to it than the budget keeps between two counts; many would.
             upkeep::count_catalogue(&state, &tier);
             survey
         };
