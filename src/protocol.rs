@@ -39,6 +39,7 @@ use crate::config::Config;
 use crate::key::ObjectName;
 use crate::metrics::Metrics;
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::handoff::FileQueue;
 use crate::protocol::incoming::{Incoming, Leftover};
 use crate::protocol::namespaces::Namespaces;
 use crate::protocol::operation::{Admission, MethodLabel, Operation, Protocol};
@@ -97,9 +98,15 @@ impl Protocols {
         Operation::parse(request.method(), request.uri(), request.headers(), namespaces, s3_domain.as_deref())
     }
 
-    /// Carries out an operation that [`Protocols::parse`] read from this request, and that the caller is
-    /// allowed.
-    pub fn handle(&self, operation: Operation, admission: Admission, request: Request) -> Reply {
+    /// Carries out an operation that [`Protocols::parse`] read from this request, and that the caller is allowed. `files` is where
+    /// parts of files can be put to be sent from there; absent: the connection cannot send files.
+    pub fn handle(
+        &self,
+        operation: Operation,
+        admission: Admission,
+        request: Request,
+        files: Option<&FileQueue>,
+    ) -> Reply {
         let (parts, body) = request.into_parts();
         match operation {
             // A read as builds send it. One with a body has more to be seen to.
@@ -108,26 +115,31 @@ impl Protocols {
                 method: MethodLabel::Get,
                 target: Ok(Target::Object(name)),
                 ..
-            } if body.is_end_stream() => self.read(name, admission, parts.headers),
+            } if body.is_end_stream() => self.read(name, admission, parts.headers, files),
             operation => {
-                let all = self.clone();
-                Reply::later(async move { all.carry_out(operation, admission, parts, body).await })
+                let (all, files) = (self.clone(), files.cloned());
+                Reply::later(async move { all.carry_out(operation, admission, parts, body, files).await })
             }
         }
     }
 
-    fn read(&self, name: ObjectName, admission: Admission, headers: HeaderMap) -> Reply {
+    fn read(
+        &self,
+        name: ObjectName,
+        admission: Admission,
+        mut headers: HeaderMap,
+        files: Option<&FileQueue>,
+    ) -> Reply {
         fn account(admission: &Admission) -> Account<'_> {
             Account { protocol: Protocol::Plain, session: admission.session.as_deref() }
         }
-        let files = admission.files.as_ref();
-        match read::try_get(&self.context, account(&admission), &name, &headers, files) {
+        match read::try_get(&self.context, account(&admission), &name, &mut headers, files) {
             Ok(answer) => Reply::Now(answer.unwrap_or_else(Refusal::into_response)),
             Err(waits) => {
-                let context = Arc::clone(&self.context);
+                let (context, files) = (Arc::clone(&self.context), files.cloned());
                 Reply::later(async move {
-                    let files = admission.files.as_ref();
-                    let answer = waits.wait(&context, account(&admission), &name, &headers, files).await;
+                    let (account, files) = (account(&admission), files.as_ref());
+                    let answer = waits.wait(&context, account, &name, &mut headers, files).await;
                     answer.unwrap_or_else(Refusal::into_response)
                 })
             }
@@ -140,16 +152,18 @@ impl Protocols {
         admission: Admission,
         parts: Parts,
         body: axum::body::Body,
+        files: Option<FileQueue>,
     ) -> Response {
+        let files = files.as_ref();
         let mut incoming = self.incoming(&parts, body);
         let response = match operation.protocol {
             Protocol::S3 => {
                 let handled =
-                    s3::handle(&self.context, &self.s3, operation, admission, &parts, &mut incoming);
+                    s3::handle(&self.context, &self.s3, operation, admission, &parts, &mut incoming, files);
                 Box::pin(handled).await
             }
             Protocol::Plain | Protocol::WebDav => {
-                let result = self.context.dispatch(operation, &admission, &parts, &mut incoming).await;
+                let result = self.context.dispatch(operation, &admission, &parts, &mut incoming, files).await;
                 result.unwrap_or_else(Refusal::into_response)
             }
         };
@@ -197,12 +211,13 @@ impl Context {
         admission: &Admission,
         parts: &Parts,
         incoming: &mut Incoming,
+        files: Option<&FileQueue>,
     ) -> Result<Response, Refusal> {
         let account = Account { protocol: operation.protocol, session: admission.session.as_deref() };
         let target = operation.target?;
         match (operation.method, target) {
             (MethodLabel::Get, Target::Object(name)) => {
-                read::get(self, account, name, &parts.headers, admission.files.as_ref()).await
+                read::get(self, account, name, &parts.headers, files).await
             }
             (MethodLabel::Head, Target::Object(name)) => {
                 Box::pin(read::head(self, name, &parts.headers)).await

@@ -69,7 +69,7 @@ impl Server {
         self.runtime.block_on(async {
             let operation = self.protocols.parse(&request);
             let response: Response<Body> =
-                self.protocols.handle(operation, Admission::default(), request).response().await;
+                self.protocols.handle(operation, Admission::default(), request, None).response().await;
             let status = response.status().as_u16();
             let text = response.into_body().collect().await.expect("an answer").to_bytes();
             (status, String::from_utf8_lossy(&text).into_owned())

@@ -41,7 +41,7 @@ pub struct Waits {
 pub(super) fn look(state: &Arc<State>, name: &ObjectName) -> Result<Look, CacheError> {
     Ok(match look_own(state, name)? {
         Opened::Found(object) => Look::Done(Some(object)),
-        Opened::Waits(opening) => Look::Waits(Waits { own: Some(Box::new(opening)) }),
+        Opened::Waits(opening) => Look::Waits(Waits { own: Some(opening) }),
         Opened::Gone if is_only_place(state, name) => Look::Done(None),
         Opened::Gone => Look::Waits(Waits { own: None }),
     })

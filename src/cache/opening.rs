@@ -48,7 +48,7 @@ pub(super) enum Opened {
     /// The record turned out damaged or gone; it is dropped.
     Gone,
     /// To where the disk is waited for.
-    Waits(Opening),
+    Waits(Box<Opening>),
 }
 
 /// Opens the record that `slot` points at. `None` when it turns out damaged or gone; it is dropped then.
@@ -133,12 +133,12 @@ impl Opening {
             return self.failed(state, error).map(|()| Opened::Gone);
         }
         if self.has_more_to_read() {
-            return Ok(Opened::Waits(self));
+            return Ok(Opened::Waits(Box::new(self)));
         }
         let Some((info, checksum)) = self.parsed(state, name) else { return Ok(Opened::Gone) };
         if self.is_to_be_checked(state) {
             if is_large(&self.slot) {
-                return Ok(Opened::Waits(self));
+                return Ok(Opened::Waits(Box::new(self)));
             }
             if XxHash3_128::oneshot(self.body()) != checksum {
                 state.drop_damaged(&self.slot, "body");

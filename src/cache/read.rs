@@ -35,7 +35,7 @@ enum Rest {
     /// A record.
     Stored(Record),
     /// The bucket, by way of whoever reads it.
-    Arriving(FillReader),
+    Arriving(Box<FillReader>),
 }
 
 /// What is needed to read a body that is not in memory.
@@ -111,7 +111,7 @@ impl Object {
 
     /// One that is on its way from the bucket.
     pub(super) fn arriving(reader: FillReader) -> Self {
-        Self { info: reader.info(), whole: Bytes::new(), rest: Some(Rest::Arriving(reader)) }
+        Self { info: reader.info(), whole: Bytes::new(), rest: Some(Rest::Arriving(Box::new(reader))) }
     }
 
     /// Its body, or the part of it that `range` names: bytes, cut to the object's length.
@@ -134,6 +134,12 @@ impl ObjectBody {
     pub fn in_file_parts(mut self, longest: usize) -> Self {
         self.file_part = longest;
         self
+    }
+
+    /// True when nothing of it is to be read from anywhere.
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        self.rest.is_none()
     }
 
     /// Bytes not yet handed out.

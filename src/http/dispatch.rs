@@ -46,7 +46,7 @@ pub(super) fn dispatch(
             if matches!(operation.target, Ok(Target::Root)) {
                 request.extensions_mut().insert(shared.policy.visible_to(&principal));
             }
-            shared.protocols.handle(operation, admission, request)
+            shared.protocols.handle(operation, admission, request, caller.files.as_ref())
         }
         Err(refused) => {
             let delay = audit(shared, &refused, &request, &operation, caller);
@@ -72,10 +72,7 @@ fn admit(
     let session = session(shared, request.headers(), &principal, label);
     record.is_of(session.as_ref());
     match shared.policy.permit(&principal, operation) {
-        Ok(()) => {
-            let files = caller.files.clone();
-            Ok((principal, Admission { request_id: record.id(), payload, session, files }))
-        }
+        Ok(()) => Ok((principal, Admission { request_id: record.id(), payload, session })),
         Err(denied) => Err(Refused::Denied(principal, denied)),
     }
 }

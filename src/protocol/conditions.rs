@@ -6,7 +6,9 @@
 use std::time::SystemTime;
 
 use http::HeaderMap;
-use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
+use http::header::{
+    HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+};
 
 use crate::object::{ObjectInfo, Precondition};
 
@@ -31,13 +33,16 @@ pub fn concern_writes(headers: &HeaderMap) -> bool {
     [IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE].iter().any(|name| headers.contains_key(name))
 }
 
+/// True when a request has a range, or any condition: hardly a read has. To look at the names of the few headers that it has is less
+/// than to look five up.
+#[must_use]
+pub fn concern_reads(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| *name == RANGE || name.as_str().starts_with("if-"))
+}
+
 /// Weighs the conditions of a read of an object that is there, in the order of RFC 9110, 13.2.2.
 #[must_use]
 pub fn for_read(headers: &HeaderMap, info: &ObjectInfo) -> ReadOutcome {
-    // Hardly a read has any. To look at the names of the few headers that it has is less than to look four up.
-    if !headers.keys().any(|name| name.as_str().starts_with("if-")) {
-        return ReadOutcome::Proceed;
-    }
     let may_proceed = match matches(headers, &IF_MATCH, Some(info), Comparison::Strong) {
         Some(matched) => matched,
         None => date(headers, &IF_UNMODIFIED_SINCE).is_none_or(|since| info.modified() <= since),

@@ -10,7 +10,6 @@ use http::{HeaderMap, Method, Uri};
 pub use crate::analytics::Protocol;
 use crate::analytics::sessions::Session;
 use crate::protocol::destination::{self, DestinationError};
-use crate::protocol::handoff::FileQueue;
 use crate::protocol::namespaces::Namespaces;
 use crate::protocol::path::{PathError, Target};
 use crate::protocol::s3::{self, Payload, S3Request};
@@ -82,8 +81,6 @@ pub struct Admission {
     pub payload: Payload,
     /// The build that the request says it belongs to.
     pub session: Option<Arc<Session>>,
-    /// Where parts of files can be put to be sent from there. Absent: the connection cannot send files.
-    pub files: Option<FileQueue>,
 }
 
 impl Operation {

@@ -117,8 +117,9 @@ impl Target {
             Some(path) => (path, true),
             None => (&*decoded, false),
         };
-        let (first, rest) = match path.split_once('/') {
-            Some((first, rest)) => (first, Some(rest)),
+        // By bytes: it is short, and to look for a character in a text is made for long ones.
+        let (first, rest) = match path.bytes().position(|byte| byte == b'/') {
+            Some(at) => (&path[..at], Some(&path[at + 1..])),
             None => (path, None),
         };
         let (namespace, key) = match (namespaces.find(first), rest) {

@@ -48,13 +48,15 @@ pub(super) async fn get(
     headers: &HeaderMap,
     files: Option<&FileQueue>,
 ) -> Answer {
-    match try_get(context, account, &name, headers, files) {
+    let mut headers = headers.clone();
+    match try_get(context, account, &name, &mut headers, files) {
         Ok(answer) => answer,
-        Err(waits) => waits.wait(context, account, &name, headers, files).await,
+        Err(waits) => waits.wait(context, account, &name, &mut headers, files).await,
     }
 }
 
-/// The same as far as it goes without waiting.
+/// The same as far as it goes without waiting. With the answer the request's `headers` are used up: a hit's own are in their place,
+/// which hyper reads the connection's next request into. So none of it is allocated anew for each.
 ///
 /// # Errors
 /// What has to be waited for.
@@ -62,7 +64,7 @@ pub(super) fn try_get(
     context: &Context,
     account: Account<'_>,
     name: &ObjectName,
-    headers: &HeaderMap,
+    headers: &mut HeaderMap,
     files: Option<&FileQueue>,
 ) -> Result<Answer, Waits> {
     match context.cache.look(name) {
@@ -81,7 +83,7 @@ impl Waits {
         context: &Context,
         account: Account<'_>,
         name: &ObjectName,
-        headers: &HeaderMap,
+        headers: &mut HeaderMap,
         files: Option<&FileQueue>,
     ) -> Answer {
         let hit = match self {
@@ -96,7 +98,8 @@ impl Waits {
         };
         let Hit { info, status, range, body } = *hit;
         let started = Streamed::start(body, Some(context.metrics.sent_bytes.clone())).await;
-        let answer = started.map(|body| described(status, &info, &range, body, files)).map_err(Refusal::from);
+        let answer =
+            started.map(|body| described(headers, status, &info, &range, body, files)).map_err(Refusal::from);
         counted(context, account, name, Some(&info), answer)
     }
 }
@@ -106,7 +109,7 @@ fn try_answer(
     context: &Context,
     account: Account<'_>,
     name: &ObjectName,
-    headers: &HeaderMap,
+    headers: &mut HeaderMap,
     files: Option<&FileQueue>,
     found: Option<Object>,
 ) -> Result<Answer, Box<Hit>> {
@@ -116,12 +119,13 @@ fn try_answer(
         AskedFor::NoBody(answer) => answer,
         AskedFor::Body(status, range) => {
             let body = object.into_body(range.clone());
+            let files = files.filter(|_| !body.is_in_memory());
             let body = if files.is_some() { body.in_file_parts(MAX_STAND_IN) } else { body };
             match Streamed::try_start(body, Some(context.metrics.sent_bytes.clone())) {
                 // A body that is gone or damaged before its first byte was sent becomes a miss here.
-                Ok(started) => {
-                    started.map(|body| described(status, &info, &range, body, files)).map_err(Refusal::from)
-                }
+                Ok(started) => started
+                    .map(|body| described(headers, status, &info, &range, body, files))
+                    .map_err(Refusal::from),
                 Err(body) => return Err(Box::new(Hit { info, status, range, body })),
             }
         }
@@ -182,6 +186,9 @@ enum AskedFor {
 }
 
 fn asked_for(headers: &HeaderMap, info: &ObjectInfo) -> AskedFor {
+    if !conditions::concern_reads(headers) {
+        return AskedFor::Body(StatusCode::OK, 0..info.length);
+    }
     match conditions::for_read(headers, info) {
         ReadOutcome::Proceed => {}
         ReadOutcome::NotModified => return AskedFor::NoBody(Ok(not_modified(info))),
@@ -198,9 +205,10 @@ fn asked_for(headers: &HeaderMap, info: &ObjectInfo) -> AskedFor {
     }
 }
 
-/// The answer that sends `range` of an object. Its length is set by hyper, which over HTTP/2 forgets it where there is nothing to
+/// The answer that sends `range` of an object, its headers in place of those `asked`. Its length is set by hyper, which over HTTP/2 forgets it where there is nothing to
 /// send.
 fn described(
+    asked: &mut HeaderMap,
     status: StatusCode,
     info: &ObjectInfo,
     range: &Range<u64>,
@@ -210,7 +218,8 @@ fn described(
     let mut response = Response::new(Body::new(body.sending_files(files.cloned())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.reserve(6);
+    *headers = std::mem::take(asked);
+    headers.clear();
     if range.is_empty() {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
     }

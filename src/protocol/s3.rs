@@ -36,6 +36,7 @@ pub(super) use uploads::expire;
 use crate::analytics::Account;
 use crate::protocol::Context;
 use crate::protocol::error::{ErrorCode, Refusal};
+use crate::protocol::handoff::FileQueue;
 use crate::protocol::incoming::Incoming;
 use crate::protocol::operation::{Admission, MethodLabel, Operation};
 use crate::protocol::path::{PathError, Target};
@@ -49,9 +50,10 @@ pub(super) async fn handle(
     admission: Admission,
     parts: &Parts,
     incoming: &mut Incoming,
+    files: Option<&FileQueue>,
 ) -> Response {
     let request_id = admission.request_id;
-    match dispatch(context, service, operation, admission, parts, incoming).await {
+    match dispatch(context, service, operation, admission, parts, incoming, files).await {
         Ok(response) => error::with_request_id(response, request_id),
         Err(failure) => error::respond(failure, request_id),
     }
@@ -64,9 +66,10 @@ async fn dispatch(
     admission: Admission,
     parts: &Parts,
     incoming: &mut Incoming,
+    files: Option<&FileQueue>,
 ) -> Result<Response, S3Error> {
     let method = operation.method;
-    let Admission { payload, session, files, .. } = admission;
+    let Admission { payload, session, .. } = admission;
     let target = match operation.target {
         Ok(target) => target,
         Err(PathError::NoSuchNamespace) if method == MethodLabel::Put && is_bucket_path(context, parts) => {
@@ -93,9 +96,7 @@ async fn dispatch(
         if objects::are_asked_for(method, query, headers) {
             let account = Account { protocol: operation.protocol, session: session.as_deref() };
             let answered = match method {
-                MethodLabel::Get => {
-                    objects::get(context, account, name, query, headers, files.as_ref()).await
-                }
+                MethodLabel::Get => objects::get(context, account, name, query, headers, files).await,
                 MethodLabel::Head => objects::head(context, name, query, headers).await,
                 MethodLabel::Put => objects::put(context, account, name, headers, payload, incoming).await,
                 _ => objects::delete(context, name, headers).await,

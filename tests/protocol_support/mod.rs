@@ -128,5 +128,5 @@ async fn answer(State(protocols): State<Protocols>, mut request: Request) -> Res
     // Whoever asks here may see everything.
     request.extensions_mut().insert(Visible::new(|_| true));
     let operation = protocols.parse(&request);
-    protocols.handle(operation, Admission::default(), request).response().await
+    protocols.handle(operation, Admission::default(), request, None).response().await
 }
