@@ -4,13 +4,14 @@
 //! which thread makes it. Knows nothing of the index, of eviction, of capacity, of async or of HTTP.
 //!
 //! The parts, in the order of a record's life: [`record`] (its bytes), [`segment`] (the file it lies in),
-//! `allocation` (its blocks), [`writer`] (appending), [`solo`] (large bodies in a file of their own), [`reclaim`] (freeing its blocks),
+//! `allocation` (its blocks), [`writer`] (appending), `lane` (making it durable), [`solo`] (large bodies in a file of their own), [`reclaim`] (freeing its blocks),
 //! [`replay`] (finding it again after a start).
 
 mod allocation;
 pub mod file_part;
 pub mod footer;
 pub mod head;
+mod lane;
 pub mod reclaim;
 pub mod record;
 pub mod replay;

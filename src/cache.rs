@@ -169,7 +169,8 @@ impl Cache {
         let io_error = |error| OpenError::Io { path: path.clone(), error };
         let store_options = StoreOptions {
             segment_size: options.segment_size(),
-            writers: std::thread::available_parallelism().map_or(2, usize::from).min(4),
+            lanes: std::thread::available_parallelism().map_or(2, usize::from).min(4),
+            in_turn: options.durability == Durability::Commit,
             punch_holes: options.punch_holes,
         };
         let store = SegmentStore::open(&directory.segments(), store_options).map_err(io_error)?;
@@ -307,7 +308,7 @@ impl Cache {
         // hole is what tells the next start. A failure is told by the round that tries it again.
         let store = state.store.clone();
         let _ = tokio::task::spawn_blocking(move || store.reclaim()).await;
-        state.committed().await?;
+        state.committed(None).await?;
         Ok(())
     }
 

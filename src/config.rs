@@ -52,7 +52,7 @@ pub enum Durability {
     /// Synced every second: survives the death of the process, a power cut may take the last second.
     #[default]
     Periodic,
-    /// Answered after `fdatasync`, one for all writes that wait: survives a power cut.
+    /// Answered after `fdatasync`, shared by writes that wait for the same file: survives a power cut.
     Commit,
 }
 

@@ -138,7 +138,7 @@ async fn a_disk_that_others_fill_refuses_writes_serves_reads_and_recovers() {
 #[test]
 fn a_record_that_finds_no_room_keeps_none_of_it() {
     let disk = SmallDisk::mount(32 * MIB);
-    let options = StoreOptions { segment_size: 16 * MIB, writers: 1, punch_holes: true };
+    let options = StoreOptions { segment_size: 16 * MIB, lanes: 1, in_turn: false, punch_holes: true };
     let store = SegmentStore::open(&disk.path().join("segments"), options).unwrap();
     let append = |sequence, length: usize| {
         let header = RecordHeader {

@@ -9,7 +9,10 @@ use larder::blobs::{Location, RecordHeader, SegmentStore, StoreOptions, replay};
 use larder::key::{Namespace, ObjectKey, ObjectName};
 
 fn store(dir: &std::path::Path) -> SegmentStore {
-    let options = StoreOptions { segment_size: 1 << 20, writers: 1, punch_holes: true };
+    store_with(dir, StoreOptions { segment_size: 1 << 20, lanes: 1, in_turn: false, punch_holes: true })
+}
+
+fn store_with(dir: &std::path::Path, options: StoreOptions) -> SegmentStore {
     let store = SegmentStore::open(dir, options).unwrap();
     store.set_loaded();
     store
@@ -84,9 +87,29 @@ fn a_version_that_a_sync_is_about_to_free_is_killed_with_its_object() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
     let replaced = append(&store, 1, "replaced", 5_000);
-    append(&store, 2, "kept", 5_000);
-    store.release_replaced(replaced, 7);
+    let kept = append(&store, 2, "kept", 5_000);
+    store.release_replaced(replaced, 7, &kept);
     store.sync().unwrap();
     store.kill_replaced(7).unwrap();
     assert_eq!(keys_on_disk(dir.path()), ["kept"]);
+}
+
+#[test]
+fn a_replaced_version_waits_for_the_lane_of_the_newer_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions { segment_size: 1 << 20, lanes: 2, in_turn: true, punch_holes: true };
+    let store = store_with(dir.path(), options);
+    let older = append(&store, 1, "older", 5_000);
+    let newer = append(&store, 2, "newer", 5_000);
+    let (of_older, of_newer) = (store.lane_of(&older), store.lane_of(&newer));
+    assert_ne!(of_older, of_newer, "lanes take turns");
+    store.release_replaced(older, 7, &newer);
+    store.sync_lane(of_older).unwrap();
+    store.reclaim().unwrap();
+    assert_eq!(store.pending_bytes(), older.disk_len(), "a power cut could take both");
+    assert_eq!(keys_on_disk(dir.path()), ["older", "newer"]);
+    store.sync_lane(of_newer).unwrap();
+    assert_eq!(keys_on_disk(dir.path()), ["newer"], "marked before anybody hears of the sync");
+    store.reclaim().unwrap();
+    assert_eq!(store.pending_bytes(), 0);
 }

@@ -39,7 +39,8 @@ struct Draining {
 /// The dead records of a store.
 pub(super) struct Reclaimer {
     now: Mutex<Vec<Dead>>,
-    after_sync: Mutex<Vec<Dead>>,
+    /// By the lane that makes durable what replaced them.
+    after_sync: Vec<Mutex<Vec<Dead>>>,
     /// Oldest first: a group goes only after those of the same segment before it, whose readers may have pinned
     /// records that died later.
     draining: Mutex<Vec<Draining>>,
@@ -51,7 +52,10 @@ pub(super) struct Reclaimer {
 }
 
 /// How many of the records that wait for a sync the one under way makes free to go.
-pub(super) struct SyncBatch(usize);
+pub(super) struct SyncBatch {
+    lane: usize,
+    records: usize,
+}
 
 /// What a round of freeing did.
 pub(super) struct Reclaimed {
@@ -62,10 +66,10 @@ pub(super) struct Reclaimed {
 }
 
 impl Reclaimer {
-    pub(super) fn new(punches: bool) -> Self {
+    pub(super) fn new(punches: bool, lanes: usize) -> Self {
         Self {
             now: Mutex::default(),
-            after_sync: Mutex::default(),
+            after_sync: (0..lanes).map(|_| Mutex::default()).collect(),
             draining: Mutex::default(),
             unfreed: Unfreed::default(),
             hollow: Mutex::default(),
@@ -90,12 +94,12 @@ impl Reclaimer {
         self.now.lock().push(dead);
     }
 
-    /// Takes a record that a newer one of the same `identity` replaced: freed only after a sync, so that a power
-    /// cut cannot take both.
-    pub(super) fn later(&self, segment: Arc<Segment>, location: Location, identity: u128) {
+    /// Takes a record that a newer one of the same `identity` replaced: freed only after a sync of the `lane` with the newer one, so
+    /// that a power cut cannot take both.
+    pub(super) fn later(&self, segment: Arc<Segment>, location: Location, identity: u128, lane: usize) {
         segment.hold_file();
         let dead = self.note(segment, location, identity);
-        self.after_sync.lock().push(dead);
+        self.after_sync[lane].lock().push(dead);
     }
 
     /// Takes a sealed segment in which nothing is live, to be unlinked once its readers are gone.
@@ -121,15 +125,17 @@ impl Reclaimer {
         self.unfreed.has(location, identity)
     }
 
-    /// Notes what waits for a sync; call it before the sync begins. One sync at a time.
-    pub(super) fn begin_sync(&self) -> SyncBatch {
-        SyncBatch(self.after_sync.lock().len())
+    /// Notes what waits for a sync of the lane; call it before the sync begins. One sync of a lane at a time.
+    pub(super) fn begin_sync(&self, lane: usize) -> SyncBatch {
+        SyncBatch { lane, records: self.after_sync[lane].lock().len() }
     }
 
     /// Lets what waited go; after a failed sync it waits for the next.
     pub(super) fn end_sync(&self, batch: &SyncBatch, synced: bool) {
         if synced {
-            let free_to_go: Vec<Dead> = self.after_sync.lock().drain(..batch.0).collect();
+            let mut waiting = self.after_sync[batch.lane].lock();
+            let free_to_go: Vec<Dead> = waiting.drain(..batch.records).collect();
+            drop(waiting);
             for dead in &free_to_go {
                 dead.segment.let_go_of_file();
                 // Before those who wait for the sync hear of it: an older version must not outlive, in a crash, the

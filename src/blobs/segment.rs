@@ -48,6 +48,8 @@ pub struct Segment {
     epoch: Mutex<Arc<()>>,
     live_bytes: AtomicU64,
     live_records: AtomicU32,
+    /// Of the store's lanes the one that makes durable what is written to it.
+    lane: usize,
     /// Dead records that must stay until what replaced them is durable.
     held_records: AtomicU32,
     sealed: AtomicBool,
@@ -130,12 +132,24 @@ impl Segment {
             epoch: Mutex::new(Arc::new(())),
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
+            lane: 0,
             held_records: AtomicU32::new(0),
             sealed: AtomicBool::new(false),
             newer: AtomicBool::new(false),
             allocated: Mutex::new(0),
             store_allocated,
         }
+    }
+
+    /// The same segment, made durable by this lane.
+    pub(super) fn in_lane(mut self, lane: usize) -> Self {
+        self.lane = lane;
+        self
+    }
+
+    /// Which lane makes durable what is written to it.
+    pub(super) fn lane(&self) -> usize {
+        self.lane
     }
 
     /// The segment's number.

@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{MutexGuard, RwLock};
 
 use super::allocation::Allocation;
+use super::lane::Lane;
 use super::reclaim::{self, Reclaimer};
 use super::record::{Location, RecordHeader};
 use super::segment::{Kind, Pin, Segment, parse_file_name};
@@ -26,8 +27,11 @@ use crate::key::ObjectName;
 pub struct StoreOptions {
     /// A shared segment is sealed when the next record would take it past this many bytes.
     pub segment_size: u64,
-    /// Segments filled side by side: appends to one file wait for each other.
-    pub writers: usize,
+    /// Segments filled side by side: appends to one file wait for each other, and each is made durable by itself.
+    pub lanes: usize,
+    /// True: the lanes take records in turn, so that while the disk is busy with one the others go on. Otherwise the first that nobody
+    /// writes to takes them, which costs less.
+    pub in_turn: bool,
     /// False: never punch holes, as on a file system that cannot.
     pub punch_holes: bool,
 }
@@ -44,11 +48,8 @@ struct Shared {
     allocation: Allocation,
     segments: RwLock<HashMap<u32, Arc<Segment>>>,
     next_id: AtomicU32,
-    writers: Vec<Mutex<Option<Active>>>,
-    next_writer: AtomicU32,
-    /// Weak: whoever holds a segment keeps its blocks, and one that is gone by then needs no sync.
-    unsynced: Mutex<Vec<Weak<Segment>>>,
-    dir_changed: AtomicBool,
+    lanes: Vec<Lane>,
+    next_lane: AtomicU32,
     allocated: Arc<AtomicU64>,
     footer_debt: AtomicU64,
     reclaimer: Reclaimer,
@@ -73,19 +74,18 @@ impl SegmentStore {
             last_id = last_id.max(id);
             segments.insert(id, Arc::new(Segment::open(dir, id, kind, Arc::clone(&allocated))?));
         }
+        let lanes: Vec<Lane> = (0..options.lanes.max(1)).map(|_| Lane::default()).collect();
         let shared = Shared {
             dir: dir.to_owned(),
             options,
             allocation: Allocation::of(dir)?,
             segments: RwLock::new(segments),
             next_id: AtomicU32::new(last_id + 1),
-            writers: (0..options.writers.max(1)).map(|_| Mutex::new(None)).collect(),
-            next_writer: AtomicU32::new(0),
-            unsynced: Mutex::default(),
-            dir_changed: AtomicBool::new(false),
+            reclaimer: Reclaimer::new(punches, lanes.len()),
+            lanes,
+            next_lane: AtomicU32::new(0),
             allocated,
             footer_debt: AtomicU64::new(0),
-            reclaimer: Reclaimer::new(punches),
             loaded: AtomicBool::new(false),
             salts: std::hash::RandomState::new(),
         };
@@ -153,7 +153,7 @@ impl SegmentStore {
         body: &[Bytes],
         publish: impl FnOnce(Location) -> T,
     ) -> io::Result<T> {
-        let mut writer = self.free_writer();
+        let (lane, mut writer) = self.free_writer();
         if let Some(active) =
             writer.take_if(|active| !active.has_room(header.record_len(), self.shared.options.segment_size))
         {
@@ -161,7 +161,7 @@ impl SegmentStore {
         }
         let active = match &mut *writer {
             Some(active) => active,
-            none => none.insert(self.create_active()?),
+            none => none.insert(self.create_active(lane)?),
         };
         let before = active.footer_bytes();
         let location = active.append(header, body)?;
@@ -185,16 +185,13 @@ impl SegmentStore {
 
     /// Takes a finished solo file into the map.
     pub(super) fn adopt_solo(&self, location: &Location) -> io::Result<()> {
-        let segment = Segment::open(
-            &self.shared.dir,
-            location.segment,
-            Kind::Solo,
-            Arc::clone(&self.shared.allocated),
-        )?;
+        let lane = self.next_lane();
+        let (dir, allocated) = (&self.shared.dir, Arc::clone(&self.shared.allocated));
+        let segment = Segment::open(dir, location.segment, Kind::Solo, allocated)?.in_lane(lane);
         segment.add_live(location);
         let segment = Arc::new(segment);
-        self.shared.unsynced.lock().push(Arc::downgrade(&segment));
-        self.shared.dir_changed.store(true, Ordering::Release);
+        self.shared.lanes[lane].note_written(&segment);
+        self.shared.lanes[lane].note_dir_changed();
         self.shared.segments.write().insert(location.segment, segment);
         Ok(())
     }
@@ -208,11 +205,11 @@ impl SegmentStore {
         }
     }
 
-    /// As [`SegmentStore::release`], once the record that replaced it is durable.
-    pub fn release_replaced(&self, location: Location, identity: u128) {
+    /// As [`SegmentStore::release`], once the record at `by`, which replaced it, is durable.
+    pub fn release_replaced(&self, location: Location, identity: u128, by: &Location) {
         if let Some(segment) = self.segment(location.segment) {
             segment.remove_live(&location);
-            self.shared.reclaimer.later(segment, location, identity);
+            self.shared.reclaimer.later(segment, location, identity, self.lane_of(by));
         }
     }
 
@@ -223,9 +220,7 @@ impl SegmentStore {
     pub fn kill(&self, location: &Location) -> io::Result<()> {
         let Some(segment) = self.segment(location.segment) else { return Ok(()) };
         reclaim::kill(&segment, location)?;
-        if segment.is_sealed() {
-            self.shared.unsynced.lock().push(Arc::downgrade(&segment));
-        }
+        self.note_marked(&segment);
         Ok(())
     }
 
@@ -234,9 +229,7 @@ impl SegmentStore {
     /// # Errors
     /// Those of the disk.
     pub fn kill_replaced(&self, identity: u128) -> io::Result<()> {
-        let written = self.shared.reclaimer.kill_older(identity)?;
-        let sealed = written.iter().filter(|segment| segment.is_sealed());
-        self.shared.unsynced.lock().extend(sealed.map(Arc::downgrade));
+        self.shared.reclaimer.kill_older(identity)?.iter().for_each(|segment| self.note_marked(segment));
         Ok(())
     }
 
@@ -272,50 +265,41 @@ impl SegmentStore {
         let forget = |id: &u32| self.shared.segments.write().remove(id);
         let unlinked: Vec<_> = done.unlinked.iter().filter_map(forget).collect();
         if !unlinked.is_empty() {
-            self.shared.dir_changed.store(true, Ordering::Release);
+            self.shared.lanes[0].note_dir_changed();
         }
         done.failure.map_or(Ok(()), Err)
     }
 
-    /// Makes everything appended before the call durable.
+    /// How many lanes there are: what is appended to one is made durable by itself, while the others take records.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        self.shared.lanes.len()
+    }
+
+    /// The lane that makes a record durable.
+    #[must_use]
+    pub fn lane_of(&self, location: &Location) -> usize {
+        // A segment that is gone had nothing live, and so nothing to be made durable.
+        self.shared.segments.read().get(&location.segment).map_or(0, |segment| segment.lane())
+    }
+
+    /// Makes everything durable that was appended to a lane before the call.
     ///
     /// # Errors
     /// Those of the disk. What was not synced is tried again by the next call.
-    pub fn sync(&self) -> io::Result<()> {
-        let batch = self.shared.reclaimer.begin_sync();
-        let synced = self.sync_files();
+    pub fn sync_lane(&self, lane: usize) -> io::Result<()> {
+        let batch = self.shared.reclaimer.begin_sync(lane);
+        let synced = self.shared.lanes[lane].sync(&self.shared.dir);
         self.shared.reclaimer.end_sync(&batch, synced.is_ok());
         synced
     }
 
-    fn sync_files(&self) -> io::Result<()> {
-        // Writers first: a segment that is sealed right now is in one of the two, never in neither.
-        let mut files = Vec::new();
-        for writer in &self.shared.writers {
-            files.extend(writer.lock().as_ref().map(|active| Arc::downgrade(&active.segment)));
-        }
-        files.append(&mut self.shared.unsynced.lock());
-        let mut synced = Ok(());
-        for file in files {
-            let Some(segment) = file.upgrade() else { continue };
-            match segment.with_file(|file| file.sync_data()).and_then(|()| segment.refresh_allocated()) {
-                Ok(()) => {}
-                // A solo file that was freed meanwhile needs no sync.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    self.shared.unsynced.lock().push(file);
-                    synced = Err(error);
-                }
-            }
-        }
-        if self.shared.dir_changed.swap(false, Ordering::AcqRel) {
-            let dir_synced = std::fs::File::open(&self.shared.dir).and_then(|dir| dir.sync_all());
-            if dir_synced.is_err() {
-                self.shared.dir_changed.store(true, Ordering::Release);
-            }
-            synced = synced.and(dir_synced);
-        }
-        synced
+    /// Makes everything durable that was appended before the call.
+    ///
+    /// # Errors
+    /// As [`SegmentStore::sync_lane`]; the other lanes are synced all the same.
+    pub fn sync(&self) -> io::Result<()> {
+        (0..self.lanes()).map(|lane| self.sync_lane(lane)).fold(Ok(()), io::Result::and)
     }
 
     /// The headers of `segment`'s records behind the first `from` bytes of headers, as the footer has them or will
@@ -324,9 +308,8 @@ impl SegmentStore {
     /// # Errors
     /// Those of the disk.
     pub fn headers_from(&self, segment: &Segment, from: usize) -> io::Result<Option<(u64, Vec<u8>)>> {
-        for writer in &self.shared.writers {
-            if let Some(active) = writer.lock().as_ref().filter(|active| active.segment.id() == segment.id())
-            {
+        for lane in &self.shared.lanes {
+            if let Some(active) = lane.lock().as_ref().filter(|active| active.segment.id() == segment.id()) {
                 return Ok(active.segment.salt().map(|salt| (salt, active.entries_from(from).to_vec())));
             }
         }
@@ -336,8 +319,8 @@ impl SegmentStore {
 
     /// Ends the active segments, so that the next start reads footers only.
     pub fn seal_all(&self) {
-        for writer in &self.shared.writers {
-            if let Some(active) = writer.lock().take() {
+        for lane in &self.shared.lanes {
+            if let Some(active) = lane.lock().take() {
                 self.seal(&active);
             }
         }
@@ -370,26 +353,41 @@ impl SegmentStore {
             tracing::warn!(segment = active.segment.id(), %error, "segment sealed without its footer");
         }
         self.shared.footer_debt.fetch_sub(active.footer_bytes(), Ordering::AcqRel);
-        self.shared.unsynced.lock().push(Arc::downgrade(&active.segment));
+        self.shared.lanes[active.segment.lane()].note_written(&active.segment);
         // All that was in it may have died before.
         self.release_hollow(&active.segment);
     }
 
-    /// A writer that nobody holds, else the next in turn.
-    fn free_writer(&self) -> parking_lot::MutexGuard<'_, Option<Active>> {
-        let turn = self.shared.next_writer.fetch_add(1, Ordering::Relaxed) as usize;
-        let free = self.shared.writers.iter().find_map(Mutex::try_lock);
-        free.unwrap_or_else(|| self.shared.writers[turn % self.shared.writers.len()].lock())
+    /// Notes that a mark was written to a segment. The active ones are synced anyway.
+    fn note_marked(&self, segment: &Arc<Segment>) {
+        if segment.is_sealed() {
+            self.shared.lanes[segment.lane()].note_written(segment);
+        }
     }
 
-    fn create_active(&self) -> io::Result<Active> {
+    /// The lane whose turn it is: each takes its part, or one would have all that waits for the disk.
+    fn next_lane(&self) -> usize {
+        self.shared.next_lane.fetch_add(1, Ordering::Relaxed) as usize % self.lanes()
+    }
+
+    /// The first writer that nobody holds, else that of the lane whose turn it is.
+    fn free_writer(&self) -> (usize, MutexGuard<'_, Option<Active>>) {
+        let (turn, lanes) = (self.next_lane(), &self.shared.lanes);
+        let first = if self.shared.options.in_turn { turn } else { 0 };
+        (first..lanes.len())
+            .chain(0..first)
+            .find_map(|lane| Some((lane, lanes[lane].try_lock()?)))
+            .unwrap_or_else(|| (turn, lanes[turn].lock()))
+    }
+
+    fn create_active(&self, lane: usize) -> io::Result<Active> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         // The standard library seeds its hasher from the system's randomness; that is all a salt needs.
         let salt = std::hash::BuildHasher::hash_one(&self.shared.salts, id);
         let segment = Segment::create(&self.shared.dir, id, salt, Arc::clone(&self.shared.allocated))?;
-        let segment = Arc::new(segment);
+        let segment = Arc::new(segment.in_lane(lane));
         self.shared.segments.write().insert(id, Arc::clone(&segment));
-        self.shared.dir_changed.store(true, Ordering::Release);
+        self.shared.lanes[lane].note_dir_changed();
         let active = Active::new(segment, salt, self.shared.allocation);
         self.shared.footer_debt.fetch_add(active.footer_bytes(), Ordering::AcqRel);
         Ok(active)

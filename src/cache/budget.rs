@@ -238,7 +238,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn budget(data: &tempfile::TempDir) -> Budget {
-        let options = StoreOptions { segment_size: MIB, writers: 1, punch_holes: false };
+        let options = StoreOptions { segment_size: MIB, lanes: 1, in_turn: false, punch_holes: false };
         Budget::new(64 * MIB, 0, 0, SegmentStore::open(data.path(), options).unwrap())
     }
 

@@ -113,7 +113,7 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
         let relocate = |to| (to, state.table.relocate(hash, header.sequence, from, to));
         let (to, relocated) = state.store.append(&header, &[body], relocate)?;
         if relocated {
-            state.store.release_replaced(from, hash.number());
+            state.store.release_replaced(from, hash.number(), &to);
         } else {
             // Deleted or replaced meanwhile: no start may find the copy.
             state.store.kill(&to)?;
@@ -124,7 +124,7 @@ fn empty(state: &State, segment: &Arc<Segment>, mut go_on: impl FnMut() -> bool)
         }
     }
     // The copies must be durable before the originals go.
-    state.sync.run(|| state.store.sync())?;
+    state.sync_all()?;
     state.store.release_hollow(segment);
     state.store.reclaim()?;
     Ok(true)

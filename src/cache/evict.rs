@@ -66,7 +66,7 @@ pub(super) fn make_room(state: &State, bytes: u64) -> io::Result<Option<Reservat
             return Ok(Some(reservation));
         }
         // What an overwrite left behind is only freed after a sync.
-        state.sync.run(|| state.store.sync())?;
+        state.sync_all()?;
         state.store.reclaim()?;
         if let Some(reservation) = claim.reserve() {
             return Ok(Some(reservation));

@@ -36,7 +36,7 @@ pub(super) type Published = Result<Stored, CacheError>;
 impl Publication {
     /// Makes the record the current one of its object, where the precondition allows.
     pub(super) fn insert(&self, location: Location) -> Result<Inserted, Precondition> {
-        let let_go = |old: &Slot| self.state.release_replaced(old);
+        let let_go = |old: &Slot| self.state.release_replaced(old, &location);
         let Self { hash, sequence, space, created_ms, .. } = *self;
         let unsaved = self.outgoing.as_ref().is_some_and(Outgoing::is_unsaved);
         let record = NewRecord { hash, sequence, location, space, created_ms, unsaved };

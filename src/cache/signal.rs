@@ -52,6 +52,37 @@ impl WakeUp {
     }
 }
 
+/// The syncs of all lanes of a store.
+pub(super) struct Syncs(Vec<SyncSignal>);
+
+impl Syncs {
+    pub(super) fn new(lanes: usize) -> Self {
+        Self((0..lanes).map(|_| SyncSignal::default()).collect())
+    }
+
+    pub(super) fn of_lane(&self, lane: usize) -> &SyncSignal {
+        &self.0[lane]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &SyncSignal> {
+        self.0.iter()
+    }
+
+    /// Waits for a sync of each lane that begins after this call.
+    ///
+    /// # Errors
+    /// What one of them failed with.
+    pub(super) async fn wait_for_all(&self) -> io::Result<()> {
+        // Asked for before the first is waited for: they run at the same time.
+        let asked: Vec<_> = self.0.iter().map(SyncSignal::ask).collect();
+        let mut result = Ok(());
+        for request in asked {
+            result = result.and(request.wait().await);
+        }
+        result
+    }
+}
+
 /// Joins writers that wait for durability into one sync.
 pub(super) struct SyncSignal {
     /// Rung when a writer waits.
@@ -69,6 +100,21 @@ struct Done {
     /// The requests that the last failed sync covered, or several that failed in a row. Kept, because whoever waited for
     /// it may look only after a later one went well: that one says nothing of data that the kernel gave up on.
     failed: Option<(RangeInclusive<u64>, io::ErrorKind)>,
+}
+
+/// A writer's wish for a sync that begins after it.
+struct Request {
+    number: u64,
+    done: watch::Receiver<Done>,
+}
+
+impl Request {
+    async fn wait(mut self) -> io::Result<()> {
+        match self.done.wait_for(|done| done.covered >= self.number).await {
+            Ok(done) => done.result(self.number),
+            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
 }
 
 impl Done {
@@ -108,17 +154,18 @@ impl SyncSignal {
     /// # Errors
     /// What that sync failed with.
     pub(super) async fn wait_for_next(&self) -> io::Result<()> {
-        let mut done = self.done.subscribe();
-        let mine = {
+        self.ask().wait().await
+    }
+
+    fn ask(&self) -> Request {
+        let done = self.done.subscribe();
+        let number = {
             let mut requested = self.requested.lock();
             *requested += 1;
             *requested
         };
         self.wake.ring();
-        match done.wait_for(|done| done.covered >= mine).await {
-            Ok(done) => done.result(mine),
-            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
-        }
+        Request { number, done }
     }
 
     /// Runs one sync for everybody who waits now.
@@ -162,6 +209,18 @@ mod tests {
             writer.await.unwrap().unwrap();
         }
         assert_eq!(syncs.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_all_lanes_asks_all_at_once_and_hears_of_each() {
+        let syncs = Syncs::new(2);
+        let mut wait = std::pin::pin!(syncs.wait_for_all());
+        assert!(poll_once(wait.as_mut()).is_none());
+        // The second lane is through before the first, whose failure counts all the same.
+        syncs.of_lane(1).run(|| Ok(())).unwrap();
+        assert!(poll_once(wait.as_mut()).is_none());
+        assert!(syncs.of_lane(0).run(|| Err(io::ErrorKind::StorageFull.into())).is_err());
+        assert_eq!(poll_once(wait.as_mut()).unwrap().unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use super::CacheOptions;
 use super::budget::Budget;
 use super::directory::DataDirectory;
 use super::flight::{BufferPool, FlightBudget};
-use super::signal::{SyncSignal, WakeUp};
+use super::signal::{Syncs, WakeUp};
 use super::spaces::Spaces;
 use super::tier::Tier;
 use crate::analytics::{self, Evictions};
@@ -68,7 +68,8 @@ pub(super) struct State {
     pub(super) reconciled: AtomicBool,
     /// Sequence numbers of records that died and that the index may still have.
     pub(super) dead: Mutex<Vec<u64>>,
-    pub(super) sync: SyncSignal,
+    /// Of each of the store's lanes.
+    pub(super) syncs: Syncs,
     pub(super) evict: WakeUp,
     /// One eviction at a time: two would each evict for the same bytes.
     pub(super) evicting: Mutex<()>,
@@ -124,7 +125,7 @@ impl State {
             ready: AtomicBool::new(false),
             reconciled: AtomicBool::new(false),
             dead: Mutex::default(),
-            sync: SyncSignal::default(),
+            syncs: Syncs::new(store.lanes()),
             evict: WakeUp::default(),
             evicting: Mutex::new(()),
             first_own_segment,
@@ -164,12 +165,12 @@ impl State {
         self.store.release(gone.location, gone.hash.number());
     }
 
-    /// Lets go of a record that a newer one of the same object replaces; to be followed by [`State::mark_replaced`].
-    pub(super) fn release_replaced(&self, old: &Slot) {
+    /// Lets go of a record that a newer one of the same object replaces, at `by`; to be followed by [`State::mark_replaced`].
+    pub(super) fn release_replaced(&self, old: &Slot, by: &Location) {
         match self.options.durability {
             Durability::Periodic => self.store.release(old.location, old.hash.number()),
             // The newer one is not durable yet; the sync that makes it so kills the older one.
-            Durability::Commit => self.store.release_replaced(old.location, old.hash.number()),
+            Durability::Commit => self.store.release_replaced(old.location, old.hash.number(), by),
         }
     }
 
@@ -262,15 +263,29 @@ impl State {
         }
     }
 
-    /// Waits until everything written so far is durable, where the configuration asks for that.
+    /// Waits until everything written so far is durable, where the configuration asks for that; of a new object's record, `alone`,
+    /// only the lane that has it.
     ///
     /// # Errors
     /// The sync's.
-    pub(super) async fn committed(&self) -> io::Result<()> {
-        match self.options.durability {
-            Durability::Periodic => Ok(()),
-            Durability::Commit => self.sync.wait_for_next().await,
+    pub(super) async fn committed(&self, alone: Option<Location>) -> io::Result<()> {
+        match (self.options.durability, alone) {
+            (Durability::Periodic, _) => Ok(()),
+            (Durability::Commit, Some(at)) => {
+                self.syncs.of_lane(self.store.lane_of(&at)).wait_for_next().await
+            }
+            (Durability::Commit, None) => self.syncs.wait_for_all().await,
         }
+    }
+
+    /// Makes a lane durable, for everybody who waits for that now.
+    pub(super) fn sync_lane(&self, lane: usize) -> io::Result<()> {
+        self.syncs.of_lane(lane).run(|| self.store.sync_lane(lane))
+    }
+
+    /// Makes all of them durable. Where one fails the others are synced all the same.
+    pub(super) fn sync_all(&self) -> io::Result<()> {
+        (0..self.store.lanes()).map(|lane| self.sync_lane(lane)).fold(Ok(()), io::Result::and)
     }
 
     /// True while appends are quick enough for a thread that serves requests.

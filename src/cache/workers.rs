@@ -50,8 +50,10 @@ impl Workers {
             // A new cache has nothing to load; its first client need not wait for the index to open.
             loader::set_ready(state);
         }
-        let shared = Arc::clone(state);
-        workers.spawn("larder-sync", move || sync_loop(&shared))?;
+        for lane in 0..state.store.lanes() {
+            let shared = Arc::clone(state);
+            workers.spawn(&format!("larder-sync-{lane}"), move || sync_loop(&shared, lane))?;
+        }
         let shared = Arc::clone(state);
         workers.spawn("larder-evict", move || evict_loop(&shared))?;
         let (shared, indexer, wake) =
@@ -83,7 +85,7 @@ impl Workers {
             return Ok(());
         }
         self.state.store.seal_all();
-        self.state.sync.run(|| self.state.store.sync())?;
+        self.state.sync_all()?;
         self.state.store.reclaim()?;
         if self.state.is_ready() {
             self.indexer.finish();
@@ -96,7 +98,8 @@ impl Workers {
         if let Some(tier) = &self.state.tier {
             tier.halt();
         }
-        for wake in [&self.state.sync.wake, &self.state.evict, &*self.index_wake, &*self.tidy_wake] {
+        let syncs = self.state.syncs.iter().map(|sync| &sync.wake);
+        for wake in syncs.chain([&self.state.evict, &*self.index_wake, &*self.tidy_wake]) {
             wake.stop();
         }
         for thread in self.threads.lock().drain(..) {
@@ -112,25 +115,36 @@ impl Drop for Workers {
     }
 }
 
-fn sync_loop(state: &State) {
+/// Makes a lane durable, over and over. The first lane's thread also keeps the books, once a round: with
+/// `durability = "commit"` there are hundreds of syncs a second.
+fn sync_loop(state: &State, lane: usize) {
+    let mut kept = None;
     loop {
-        report(state, "sync", state.sync.run(|| state.store.sync()));
-        report(state, "write", state.store.reclaim());
-        match rustix::fs::statvfs(state.directory.path()) {
-            Ok(disk) => {
-                let free = disk.f_bavail * disk.f_frsize;
-                state.budget.set_free_disk(free);
-                state.metrics.free_disk_bytes.set(gauge(free));
-            }
-            Err(error) => report(state, "read", Err(error.into())),
+        report(state, "sync", state.sync_lane(lane));
+        if lane == 0 && kept.is_none_or(|kept: Instant| kept.elapsed() >= ROUND / 2) {
+            keep_books(state);
+            kept = Some(Instant::now());
         }
-        state.update_gauges();
-        if state.budget.committed() > state.budget.high_mark() {
-            state.evict.ring();
-        }
-        if !state.sync.wake.sleep(ROUND) {
+        if !state.syncs.of_lane(lane).wake.sleep(ROUND) {
             return;
         }
+    }
+}
+
+/// Frees what is dead, and looks at how much room there is.
+fn keep_books(state: &State) {
+    report(state, "write", state.store.reclaim());
+    match rustix::fs::statvfs(state.directory.path()) {
+        Ok(disk) => {
+            let free = disk.f_bavail * disk.f_frsize;
+            state.budget.set_free_disk(free);
+            state.metrics.free_disk_bytes.set(gauge(free));
+        }
+        Err(error) => report(state, "read", Err(error.into())),
+    }
+    state.update_gauges();
+    if state.budget.committed() > state.budget.high_mark() {
+        state.evict.ring();
     }
 }
 

@@ -54,7 +54,7 @@ impl Comparing {
             return Err(self.refuse());
         }
         // It may have been stored a moment ago by somebody who still waits for the disk.
-        self.state.committed().await?;
+        self.state.committed(None).await?;
         Ok(Stored { info: self.existing, created: false })
     }
 

@@ -13,7 +13,7 @@ use twox_hash::XxHash3_128;
 
 use super::{Accepted, Origin, Stored, blocking};
 use crate::blobs::record::header_len;
-use crate::blobs::{RecordHeader, SoloView, SoloWriter};
+use crate::blobs::{Location, RecordHeader, SoloView, SoloWriter};
 use crate::cache::budget::Reservation;
 use crate::cache::error::CacheError;
 use crate::cache::flight::FlightPermit;
@@ -156,7 +156,7 @@ impl Storing {
     /// `LengthMismatch`, `PreconditionFailed`, `NoSpace`, `Io`.
     pub(super) async fn commit(mut self) -> Result<Stored, CacheError> {
         self.accepted.check_end(self.received)?;
-        let stored = if self.solo.is_some() {
+        let (location, published) = if self.solo.is_some() {
             self.write_chunks().await?;
             let (writer, publication) = (self.take_idle_solo().await?, self.publication());
             let cost_ms = self.accepted.cost_ms;
@@ -164,18 +164,20 @@ impl Storing {
                 let Publication { sequence, created_ms, .. } = publication;
                 let (header, location) = writer.finish(sequence, created_ms, cost_ms)?;
                 let published = publication.insert(location);
-                Ok(publication.settle(&header, location, published))
+                Ok((location, publication.settle(&header, location, published)))
             })
             .await
         } else {
             self.append().await
         }
-        .map_err(|error| self.write_failed(error))??;
+        .map_err(|error| self.write_failed(error))?;
+        let stored = published?;
         let group = self.accepted.space.group;
         if self.state.spaces.rules(group).is_above(self.state.table.disk_bytes_of(group)) {
             self.state.evict.ring();
         }
-        self.state.committed().await?;
+        // Where it replaced another, that one must be unreadable by then, whichever lane sees to that.
+        self.state.committed(stored.created.then_some(location)).await?;
         if self.accepted.origin == Origin::Client {
             tier::written_through(&self.state, stored.info.sequence).await;
         }
@@ -206,7 +208,7 @@ impl Storing {
         self.chunks.push(joined.freeze());
     }
 
-    async fn append(&mut self) -> io::Result<Published> {
+    async fn append(&mut self) -> io::Result<(Location, Published)> {
         let (body, publication) = (std::mem::take(&mut self.chunks), self.publication());
         let (name, body_len, state) = (self.accepted.name.clone(), self.received, Arc::clone(&self.state));
         let (cost_ms, hasher) = (self.accepted.cost_ms, self.hasher.take());
@@ -232,7 +234,7 @@ impl Storing {
                 other => other?,
             };
             state.note_append(began.elapsed());
-            Ok(publication.settle(&header, location, published))
+            Ok((location, publication.settle(&header, location, published)))
         };
         if self.received <= INLINE_BYTES && self.state.appends_are_quick() {
             work()

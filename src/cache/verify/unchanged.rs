@@ -41,7 +41,8 @@ pub(super) fn open(options: CacheOptions, metrics: Metrics) -> Result<Unchanged,
     let directory = DataDirectory::open_unchanged(&options.data_dir)?;
     let segments = directory.segments();
     // Making sure that holes can be punched would make a file.
-    let store_options = StoreOptions { segment_size: options.segment_size(), writers: 1, punch_holes: false };
+    let store_options =
+        StoreOptions { segment_size: options.segment_size(), lanes: 1, in_turn: false, punch_holes: false };
     if !segments.is_dir() {
         return Err(io_error(io::Error::new(io::ErrorKind::NotFound, "it has no directory \"segments\"")));
     }
