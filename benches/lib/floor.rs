@@ -5,7 +5,8 @@
 //! over a restart, nobody that goes away or sends bad requests. Whoever is near it has nothing left to gain by less work in
 //! the server.
 //!
-//! Arguments: PORT DIRECTORY THREADS. Each thread has the connections it accepted and a file of its own.
+//! Arguments: PORT DIRECTORY THREADS [commit]. Each thread has the connections it accepted and a file of its own. With `commit` an
+//! upload is answered once its file was synced, together with the others that had arrived by then.
 
 #![allow(clippy::unwrap_used, reason = "a program that measures")]
 #![allow(missing_docs, reason = "no library")]
@@ -29,16 +30,21 @@ const WRITE: usize = 128 << 10;
 const LISTENER: u64 = u64::MAX;
 /// Bodies up to this many bytes are sent from memory.
 const SMALL: usize = 4096;
+const CREATED: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 
 /// What one thread has.
 struct Floor<'a> {
     shared: &'a Shared,
     file: usize,
     tail: u64,
+    stored: u64,
+    /// Connections whose uploads are to be answered after a sync.
+    unsynced: Vec<usize>,
 }
 
 struct Shared {
     files: Vec<File>,
+    commits: bool,
     objects: RwLock<HashMap<Vec<u8>, Object>>,
 }
 
@@ -65,15 +71,19 @@ struct Connection {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [port, directory, threads] = &arguments[..] else { panic!("usage: floor PORT DIRECTORY THREADS") };
+    let (port, directory, threads, commits) = match &arguments[..] {
+        [port, directory, threads] => (port, directory, threads, false),
+        [port, directory, threads, word] if word == "commit" => (port, directory, threads, true),
+        _ => panic!("usage: floor PORT DIRECTORY THREADS [commit]"),
+    };
     let listener = TcpListener::bind(("127.0.0.1", port.parse().unwrap())).unwrap();
     listener.set_nonblocking(true).unwrap();
     let create = |thread: usize| File::create_new(Path::new(directory).join(thread.to_string())).unwrap();
     let files: Vec<File> = (0..threads.parse().unwrap()).map(create).collect();
-    let shared = Shared { files, objects: RwLock::default() };
+    let shared = Shared { files, commits, objects: RwLock::default() };
     std::thread::scope(|scope| {
         for file in 0..shared.files.len() {
-            let floor = Floor { shared: &shared, file, tail: 0 };
+            let floor = Floor { shared: &shared, file, tail: 0, stored: 0, unsynced: Vec::new() };
             scope.spawn(|| serve(floor, &listener));
         }
     });
@@ -99,9 +109,22 @@ fn serve(mut floor: Floor<'_>, listener: &TcpListener) {
                 connections.push(Some(Connection { stream, buffer, filled: 0, sending: None }));
                 continue;
             }
-            let slot = &mut connections[usize::try_from(event.data.u64()).unwrap()];
-            if slot.as_mut().is_some_and(|connection| connection.advance(&mut floor).is_none()) {
-                *slot = None;
+            let at = usize::try_from(event.data.u64()).unwrap();
+            let Some(connection) = &mut connections[at] else { continue };
+            let before = floor.stored;
+            if connection.advance(&mut floor).is_none() {
+                connections[at] = None;
+            } else if floor.shared.commits && floor.stored > before {
+                floor.unsynced.push(at);
+            }
+        }
+        if !floor.unsynced.is_empty() {
+            floor.shared.files[floor.file].sync_data().unwrap();
+        }
+        for at in std::mem::take(&mut floor.unsynced) {
+            let stream = connections[at].as_ref().map(|connection| &connection.stream);
+            if stream.is_some_and(|stream| send(stream, CREATED, SendFlags::NOSIGNAL).is_err()) {
+                connections[at] = None;
             }
         }
     }
@@ -156,14 +179,18 @@ impl Connection {
         let mut answer = match (method, &found) {
             (b"PUT", _) => {
                 floor.store(path, &request[head..head + length])?;
-                b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n".to_vec()
+                if floor.shared.commits {
+                    self.filled = 0;
+                    return Ok(());
+                }
+                CREATED.to_vec()
             }
             (b"GET", Some(object)) => {
                 self.sending = object.small.is_none().then_some(object.place);
                 format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", object.place.length).into_bytes()
             }
             // Whoever uploads by WebDAV makes directories first.
-            (b"MKCOL", _) => b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            (b"MKCOL", _) => CREATED.to_vec(),
             _ => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(),
         };
         if let (b"GET", Some(small)) = (method, found.and_then(|object| object.small)) {
@@ -187,6 +214,7 @@ impl Floor<'_> {
         for (at, part) in (offset..).step_by(WRITE).zip(body.chunks(WRITE)) {
             file.write_all_at(part, at)?;
         }
+        self.stored += 1;
         let place = Place { file: self.file, offset, length: body.len() };
         let small = (body.len() <= SMALL).then(|| Arc::from(body));
         self.shared.objects.write().unwrap().insert(path.to_owned(), Object { place, small });

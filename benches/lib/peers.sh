@@ -64,12 +64,12 @@ build_floor() {
     floor_program=target/${profile/#dev/debug}/examples/floor
 }
 
-# floor NAME THREADS: starts it.
+# floor NAME THREADS [commit]: starts it.
 floor() {
     free_port
     mkdir -p "$dir/$1/files"
     url_of[$1]=http://127.0.0.1:$port
-    serve "$1" "$floor_program" "$port" "$dir/$1/files" "$2"
+    serve "$1" "$floor_program" "$port" "$dir/$1/files" "${@:2}"
     await_http "$1"
 }
 
