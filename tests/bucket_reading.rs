@@ -8,7 +8,7 @@ mod opened;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use larder::cache::{CacheError, CacheOptions, PutOptions};
+use larder::cache::{CacheError, CacheOptions, Look, PutOptions};
 use larder::config::{NamespaceConfig, Overwrite};
 use larder::key::{Namespace, NamespacePattern, ObjectName};
 use larder::object::Precondition;
@@ -92,6 +92,19 @@ async fn all_who_ask_at_once_share_one_read() {
         let gets = opened.metrics.bucket_requests.with_label_values(&["get", "ok"]).get();
         assert_eq!(gets, 1, "{key}");
     }
+}
+
+/// A reader looks at the disk and then at the bucket. Between the two a read for somebody else may store the object.
+#[tokio::test]
+async fn what_is_stored_between_the_looks_at_disk_and_bucket_is_found() {
+    let bucket = Directory::new();
+    bucket.write("default/k", &body(2, 5000));
+    let opened = bucket.cache(|_| ()).await;
+    let Ok(Look::Waits(waits)) = opened.cache.look(&name("k")) else { panic!("no disk has it") };
+    assert!(opened.cache.head(&name("k")).await.unwrap().is_some(), "this brings it to the disk");
+    std::fs::remove_file(bucket.path("default/k")).unwrap();
+    let found = opened.cache.wait(&name("k"), waits).await.unwrap();
+    assert_eq!(found.expect("the disk has it").info().length, 5000);
 }
 
 #[tokio::test]

@@ -66,7 +66,11 @@ pub(super) async fn wait(
     for place in further_places(state, name) {
         let found = match &place {
             Place::Disk(name) => get_own(state, name).await?,
-            Place::Bucket(name) => Box::pin(tier::fetch(state, name)).await?,
+            Place::Bucket(name) => match Box::pin(tier::fetch(state, name)).await? {
+                // A read from the bucket that ended between the look at the disk and the one for such a read has stored it.
+                None => get_own(state, name).await?,
+                found => found,
+            },
         };
         let Some(object) = found else { continue };
         if place.name().namespace != name.namespace && !name.key.is_probe() {

@@ -205,8 +205,8 @@ fn asked_for(headers: &HeaderMap, info: &ObjectInfo) -> AskedFor {
     }
 }
 
-/// The answer that sends `range` of an object, its headers in place of those `asked`. Its length is set by hyper, which over HTTP/2 forgets it where there is nothing to
-/// send.
+/// The answer that sends `range` of an object, its headers in place of those `asked`. Its length is set by hyper, which over HTTP/2
+/// forgets it where there is nothing to send.
 fn described(
     asked: &mut HeaderMap,
     status: StatusCode,
