@@ -153,16 +153,16 @@ fn a_record_that_finds_no_room_keeps_none_of_it() {
     };
     // The file ends within a block.
     append(1, 100).unwrap();
-    store.sync().unwrap();
+    store.sync_lane(0).unwrap();
     disk.grow_file("other", disk.free() - 3 * MIB);
-    store.sync().unwrap();
+    store.sync_lane(0).unwrap();
     // A block for what the file system notes of the file may come.
     let (least_free, most_allocated) = (disk.free() - (64 << 10), store.allocated() + (64 << 10));
     assert!(least_free > MIB, "{least_free} bytes are free");
     for sequence in 2..5 {
         let error = append(sequence, 8 << 20).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
-        store.sync().unwrap();
+        store.sync_lane(0).unwrap();
         let (free, allocated) = (disk.free(), store.allocated());
         assert!(free >= least_free && allocated <= most_allocated, "{free} bytes free, {allocated} taken");
     }

@@ -89,7 +89,7 @@ fn a_version_that_a_sync_is_about_to_free_is_killed_with_its_object() {
     let replaced = append(&store, 1, "replaced", 5_000);
     let kept = append(&store, 2, "kept", 5_000);
     store.release_replaced(replaced, 7, &kept);
-    store.sync().unwrap();
+    store.sync_lane(0).unwrap();
     store.kill_replaced(7).unwrap();
     assert_eq!(keys_on_disk(dir.path()), ["kept"]);
 }

@@ -294,14 +294,6 @@ impl SegmentStore {
         synced
     }
 
-    /// Makes everything durable that was appended before the call.
-    ///
-    /// # Errors
-    /// As [`SegmentStore::sync_lane`]; the other lanes are synced all the same.
-    pub fn sync(&self) -> io::Result<()> {
-        (0..self.lanes()).map(|lane| self.sync_lane(lane)).fold(Ok(()), io::Result::and)
-    }
-
     /// The headers of `segment`'s records behind the first `from` bytes of headers, as the footer has them or will
     /// have them, with the salt they are written for. `None` when they are neither in memory nor in a footer.
     ///
